@@ -1,0 +1,116 @@
+//! Who may do what: one rule for each route, declared where the route is.
+
+use classroom_protocol::SourceId;
+
+use crate::room::Pass;
+
+/// Who is asking, as the credentials prove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// No credentials, or void ones.
+    Nobody,
+    /// Typed the room code and has not chosen a seat yet.
+    Ticket {
+        /// The lesson that the code belonged to.
+        lesson: String,
+    },
+    /// A student on a seat.
+    Student(Pass),
+    /// A program that publishes for a student's seat.
+    SeatKey(Pass),
+    /// A signed-in teacher.
+    Staff {
+        /// Account.
+        id: i64,
+        /// Name for people.
+        name: String,
+    },
+    /// A paired panel.
+    Display {
+        /// Which panel.
+        id: i64,
+    },
+    /// A program that publishes one source.
+    Source(SourceId),
+    /// Who runs the box: on the box itself, or with the operator's token.
+    Ops,
+}
+
+/// What a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Anyone.
+    Public,
+    /// A join ticket.
+    Ticket,
+    /// A student on a seat.
+    Student,
+    /// A signed-in teacher.
+    Staff,
+    /// A paired panel.
+    Display,
+    /// Whoever belongs to the room: student, teacher, panel.
+    Member,
+    /// Whoever publishes something; [`Rule::publishes`] says what.
+    Publisher,
+    /// Whoever may watch the stage's sources: teacher and panel. Students look at the panel (R-CAST-3).
+    Viewer,
+    /// Who runs the box.
+    Ops,
+}
+
+impl Rule {
+    /// The rule's name, as `appliance routes` prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Ticket => "ticket",
+            Self::Student => "student",
+            Self::Staff => "staff",
+            Self::Display => "display",
+            Self::Member => "member",
+            Self::Publisher => "publisher",
+            Self::Viewer => "viewer",
+            Self::Ops => "ops",
+        }
+    }
+
+    /// Whether this caller may pass. What is not listed is denied.
+    pub fn admits(self, who: &Who) -> bool {
+        use Who::{Display, Ops, SeatKey, Source, Staff, Student, Ticket};
+        match self {
+            Self::Public => true,
+            Self::Ticket => matches!(who, Ticket { .. }),
+            Self::Student => matches!(who, Student(_)),
+            Self::Staff => matches!(who, Staff { .. }),
+            Self::Display => matches!(who, Display { .. }),
+            Self::Member => matches!(who, Student(_) | Staff { .. } | Display { .. }),
+            Self::Publisher => matches!(who, Student(_) | SeatKey(_) | Staff { .. } | Source(_)),
+            Self::Viewer => matches!(who, Staff { .. } | Display { .. }),
+            Self::Ops => matches!(who, Ops),
+        }
+    }
+}
+
+impl Who {
+    /// The one source that this caller may publish.
+    pub fn publishes(&self) -> Option<SourceId> {
+        match self {
+            Self::Student(pass) | Self::SeatKey(pass) => Some(pass.seat.source()),
+            Self::Staff { .. } => Some(SourceId::teacher()),
+            Self::Source(source) => Some(source.clone()),
+            Self::Nobody | Self::Ticket { .. } | Self::Display { .. } | Self::Ops => None,
+        }
+    }
+
+    /// Tells publishers of the same source apart: who comes again may replace their own session, never another's.
+    pub fn publisher_key(&self) -> String {
+        match self {
+            Self::Student(pass) => format!("student {} {}", pass.lesson, pass.epoch),
+            Self::SeatKey(pass) => format!("seat key {} {}", pass.lesson, pass.epoch),
+            Self::Staff { id, .. } => format!("staff {id}"),
+            Self::Source(source) => format!("source {source}"),
+            Self::Nobody | Self::Ticket { .. } | Self::Display { .. } | Self::Ops => String::new(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Days and times of the school: Taiwan's, which is UTC+8 all year.
+
+use classroom_protocol::Millis;
+use time::{Date, Duration, OffsetDateTime, Time, UtcOffset, format_description::BorrowedFormatItem, macros};
+
+const TAIPEI: UtcOffset = macros::offset!(+8);
+const DAY: &[BorrowedFormatItem<'_>] = macros::format_description!("[year]-[month]-[day]");
+const SECOND: &[BorrowedFormatItem<'_>] = macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+
+/// A day of the calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(Date);
+
+impl Day {
+    /// The first millisecond of the day.
+    pub fn begins(self) -> Millis {
+        let midnight = self.0.with_time(Time::MIDNIGHT).assume_offset(TAIPEI);
+        Millis::try_from(midnight.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+    }
+
+    /// The first millisecond after the day.
+    pub fn ends(self) -> Millis {
+        self.0.checked_add(Duration::DAY).map_or(Millis::MAX, |next| Self(next).begins())
+    }
+}
+
+/// Reads `YYYY-MM-DD`. `None` when it is no such day.
+pub fn day(text: &str) -> Option<Day> {
+    Date::parse(text, DAY).ok().map(Day)
+}
+
+/// `YYYY-MM-DD hh:mm:ss` on the school's clock; empty for a time beyond the calendar.
+pub fn local_time(at: Millis) -> String {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000);
+    utc.ok().and_then(|utc| utc.to_offset(TAIPEI).format(SECOND).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn days_begin_at_midnight_in_taipei() {
+        assert_eq!(day("1970-01-01").unwrap().ends(), 57_600_000);
+        assert_eq!(local_time(day("2024-02-29").unwrap().begins()), "2024-02-29 00:00:00");
+        assert_eq!(local_time(day("2024-12-31").unwrap().ends() - 1), "2024-12-31 23:59:59");
+        assert_eq!(local_time(1_700_000_000_000), "2023-11-15 06:13:20");
+    }
+
+    #[test]
+    fn what_is_no_day_is_refused() {
+        for text in ["", "2023-02-29", "2024-13-01", "2024-00-10", "24-01-01", "2024-01-01-01", "二〇二四-01-01"] {
+            assert_eq!(day(text), None, "{text}");
+        }
+    }
+}

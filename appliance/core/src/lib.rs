@@ -1,0 +1,11 @@
+//! Decides, never does: rooms, lessons, the stage and the forwarding choices of the classroom box.
+//!
+//! Inputs and `now` go in, effects come out as data. Nothing in this crate reads a clock, a socket, a file or a
+//! source of randomness; ids and codes are arguments. So a whole lesson is tested in microseconds.
+
+pub mod access;
+pub mod calendar;
+pub mod forward;
+pub mod pairing;
+pub mod room;
+pub mod throttle;

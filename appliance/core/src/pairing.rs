@@ -1,0 +1,126 @@
+//! How a panel comes to its room: it shows six digits, a teacher types them.
+
+use classroom_protocol::Millis;
+
+/// A panel waits for at most this long.
+pub const PATIENCE: Millis = 10 * 60_000;
+
+/// So many panels may wait at once; the oldest gives way. More than a room ever has, so that a visitor who
+/// asks in a loop can't fill the memory.
+pub const MOST_WAITING: usize = 8;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// A teacher typed the code; the token waits to be fetched once.
+    Paired(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Guest {
+    id: String,
+    code: String,
+    name: String,
+    since: Millis,
+    stage: Stage,
+}
+
+/// The panels that wait.
+#[derive(Debug, Default)]
+pub struct Pairing {
+    guests: Vec<Guest>,
+}
+
+/// How a waiting panel stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Ask again.
+    Waiting,
+    /// Paired, with this token. It is told once.
+    Paired(String),
+    /// Unknown, or it waited too long.
+    Over,
+}
+
+impl Pairing {
+    /// A panel begins to wait. `id` is a secret of the panel, `code` is shown on it.
+    pub fn begin(&mut self, id: String, code: String, name: String, now: Millis) {
+        self.forget_old(now);
+        // A code must name one panel only; the newer one has it.
+        self.guests.retain(|guest| guest.code != code);
+        if self.guests.len() >= MOST_WAITING {
+            self.guests.remove(0);
+        }
+        self.guests.push(Guest { id, code, name, since: now, stage: Stage::Waiting });
+    }
+
+    /// Name of the panel that shows this code.
+    pub fn find(&mut self, code: &str, now: Millis) -> Option<&str> {
+        self.forget_old(now);
+        let waiting = |guest: &&Guest| guest.stage == Stage::Waiting && guest.code == code;
+        self.guests.iter().find(waiting).map(|guest| guest.name.as_str())
+    }
+
+    /// A teacher typed `code`: the panel gets `token` when it asks next. `false` when no panel shows that code.
+    pub fn approve(&mut self, code: &str, token: String, now: Millis) -> bool {
+        self.forget_old(now);
+        let guest = self.guests.iter_mut().find(|guest| guest.stage == Stage::Waiting && guest.code == code);
+        guest.map(|guest| guest.stage = Stage::Paired(token)).is_some()
+    }
+
+    /// The panel asks how it stands.
+    pub fn ask(&mut self, id: &str, now: Millis) -> Answer {
+        self.forget_old(now);
+        let Some(at) = self.guests.iter().position(|guest| guest.id == id) else { return Answer::Over };
+        match &self.guests[at].stage {
+            Stage::Waiting => Answer::Waiting,
+            Stage::Paired(token) => {
+                let token = token.clone();
+                self.guests.remove(at);
+                Answer::Paired(token)
+            }
+        }
+    }
+
+    /// Whether any panel waits for its code to be typed.
+    pub fn anyone_waits(&mut self, now: Millis) -> bool {
+        self.forget_old(now);
+        self.guests.iter().any(|guest| guest.stage == Stage::Waiting)
+    }
+
+    fn forget_old(&mut self, now: Millis) {
+        self.guests.retain(|guest| now < guest.since + PATIENCE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(pairing: &mut Pairing, n: usize, now: Millis) {
+        pairing.begin(format!("id{n}"), format!("{n:06}"), format!("panel {n}"), now);
+    }
+
+    #[test]
+    fn a_panel_is_paired_by_its_code_and_told_its_token_once() {
+        let mut pairing = Pairing::default();
+        begin(&mut pairing, 1, 0);
+        assert_eq!(pairing.ask("id1", 1), Answer::Waiting);
+        assert!(!pairing.approve("999999", "t".into(), 1));
+        assert_eq!(pairing.find("000001", 1), Some("panel 1"));
+        assert!(pairing.approve("000001", "t".into(), 1));
+        assert!(!pairing.anyone_waits(1));
+        assert_eq!(pairing.ask("id1", 2), Answer::Paired("t".into()));
+        assert_eq!(pairing.ask("id1", 2), Answer::Over);
+    }
+
+    #[test]
+    fn waiting_ends_and_the_crowd_is_bounded() {
+        let mut pairing = Pairing::default();
+        (0..20).for_each(|n| begin(&mut pairing, n, 0));
+        assert_eq!(pairing.ask("id0", 1), Answer::Over);
+        assert_eq!(pairing.ask("id19", 1), Answer::Waiting);
+        assert_eq!(pairing.ask("id19", PATIENCE), Answer::Over);
+        assert!(!pairing.anyone_waits(PATIENCE));
+    }
+}

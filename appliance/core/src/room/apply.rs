@@ -1,0 +1,386 @@
+//! What each input does to the room.
+
+use std::collections::BTreeMap;
+
+use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand};
+
+use super::{Class, Effect, Fresh, Input, Lesson, Other, Panel, Pass, Place, Room, SEAT_GRACE, Stage, Teacher, Wish};
+
+/// The longest time that sharing can be opened for, in minutes.
+const LONGEST_OPEN: u16 = 120;
+
+type Effects = Vec<Effect>;
+
+impl Room {
+    /// Lets `input` happen at `now`. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// The reason why it may not happen, as people are told.
+    pub fn apply(&mut self, input: Input, now: Millis) -> Result<Effects, ProblemCode> {
+        let before = self.stage.clone();
+        let lesson_before = self.lesson.as_ref().map(|lesson| lesson.id.clone());
+        let mut effects = self.change(input, now)?;
+        if let Some(lesson) = lesson_before {
+            // First, so that a reader who stops at the end of the lesson has all of it.
+            effects.splice(0..0, self.settle(&before, &lesson, now));
+        }
+        self.seq += 1;
+        Ok(effects)
+    }
+
+    fn change(&mut self, input: Input, now: Millis) -> Result<Effects, ProblemCode> {
+        match input {
+            Input::Teacher { who, command, class, fresh } => self.teacher(who, command, class, fresh, now),
+            Input::Student { pass, command } => self.student(&pass, command, now),
+            Input::TakeSeat { lesson, seat } => self.take_seat(&lesson, seat, now),
+            Input::SeatOnline { pass, online } => {
+                let place = self.place_mut(&pass)?;
+                place.pages = if online { place.pages + 1 } else { place.pages.saturating_sub(1) };
+                if place.pages == 0 {
+                    place.gone_at = now;
+                }
+                Ok(vec![])
+            }
+            Input::Thumbnail { pass, version } => {
+                self.place_mut(&pass)?.thumbnail = Some(version);
+                Ok(vec![])
+            }
+            Input::SourceLive { source, live } => {
+                self.source_live(&source, live);
+                Ok(vec![])
+            }
+            Input::Sources(names) => Ok(self.set_sources(names)),
+            Input::Panels { names, own } => {
+                let mut known = std::mem::take(&mut self.panels);
+                let keep = |(id, name)| {
+                    let known = known.remove(&id).unwrap_or_default();
+                    let expected = known.expected || own != Some(id);
+                    (id, Panel { name, expected, ..known })
+                };
+                self.panels = names.into_iter().map(keep).collect();
+                Ok(vec![])
+            }
+            Input::PanelOnline { panel, online } => {
+                let panel = self.panels.get_mut(&panel).ok_or(ProblemCode::SignedOut)?;
+                panel.connections = if online { panel.connections + 1 } else { panel.connections.saturating_sub(1) };
+                panel.expected = true;
+                if panel.connections == 0 {
+                    panel.lost.clear();
+                }
+                Ok(vec![])
+            }
+            Input::PanelLost { panel, lost } => {
+                self.panels.get_mut(&panel).ok_or(ProblemCode::SignedOut)?.lost = lost;
+                Ok(vec![])
+            }
+            Input::PanelWaiting(waiting) => {
+                self.panel_waiting = waiting;
+                Ok(vec![])
+            }
+            Input::Tick => {
+                if let Some(lesson) = &mut self.lesson {
+                    lesson.open_until = lesson.open_until.filter(|until| *until > now);
+                }
+                Ok(vec![])
+            }
+        }
+    }
+
+    /// What is seen on the panel decides the evidence (R-CAST-4): on the stage, live, and not paused.
+    fn settle(&mut self, before: &Stage, lesson: &str, now: Millis) -> Effects {
+        let paused = self.lesson.as_ref().is_none_or(|lesson| lesson.attention);
+        let mut stage = self.stage.clone();
+        let changed = stage.settle(before, |source| !paused && self.is_live(source), now);
+        self.stage = stage;
+        let hidden = changed.hidden.into_iter().map(|(source, from)| Effect::Hidden {
+            lesson: lesson.to_owned(),
+            source,
+            from,
+            at: now,
+        });
+        let seen = changed.seen.into_iter().map(|source| Effect::Seen {
+            lesson: lesson.to_owned(),
+            label: self.label(&source),
+            source,
+            at: now,
+        });
+        hidden.chain(seen).collect()
+    }
+
+    fn teacher(
+        &mut self,
+        who: Teacher,
+        command: TeacherCommand,
+        class: Option<Class>,
+        fresh: Fresh,
+        now: Millis,
+    ) -> Result<Effects, ProblemCode> {
+        match command {
+            TeacherCommand::StartLesson { class: id } => {
+                let class = class.filter(|class| class.id == id).ok_or(ProblemCode::NotFound)?;
+                self.start_lesson(who, class, fresh, now)
+            }
+            TeacherCommand::TakeOver => {
+                self.holder = Some(who);
+                // The teacher's screen on the stage is the former holder's.
+                let teacher = SourceId::teacher();
+                self.stage.remove(&teacher);
+                Ok(vec![Effect::CloseSource(teacher)])
+            }
+            command => {
+                if self.lesson.is_none() {
+                    return Err(ProblemCode::NoLesson);
+                }
+                if !self.is_holder(who.id) {
+                    return Err(ProblemCode::NotHolder);
+                }
+                self.hold(command, fresh, now)
+            }
+        }
+    }
+
+    fn start_lesson(&mut self, who: Teacher, class: Class, fresh: Fresh, now: Millis) -> Result<Effects, ProblemCode> {
+        if self.lesson.is_some() {
+            return Err(ProblemCode::LessonRunning);
+        }
+        let by = who.clone();
+        let place =
+            |name| Place { name, taken: None, wish: Wish::Idle, pages: 0, gone_at: now, live: false, thumbnail: None };
+        self.holder = Some(who);
+        self.stage.clear();
+        self.lesson = Some(Lesson {
+            id: fresh.lesson.clone(),
+            class: class.id,
+            class_name: class.name.clone(),
+            started_at: now,
+            code: fresh.code,
+            locked: false,
+            attention: false,
+            open_until: None,
+            epoch: 0,
+            seats: class.students.into_iter().map(|(seat, name)| (seat, place(name))).collect(),
+        });
+        Ok(vec![Effect::LessonStarted { lesson: fresh.lesson, class: class.id, class_name: class.name, by, at: now }])
+    }
+
+    /// A command of the teacher who holds the room, in a lesson.
+    fn hold(&mut self, command: TeacherCommand, fresh: Fresh, now: Millis) -> Result<Effects, ProblemCode> {
+        let lesson = self.lesson.as_mut().ok_or(ProblemCode::NoLesson)?;
+        match command {
+            TeacherCommand::StartLesson { .. } => return Err(ProblemCode::LessonRunning),
+            TeacherCommand::TakeOver => {}
+            TeacherCommand::EndLesson => return Ok(self.end_lesson(now)),
+            TeacherCommand::NewCode => lesson.code = fresh.code,
+            TeacherCommand::Lock { on } => lesson.locked = on,
+            TeacherCommand::Attention { on } => {
+                lesson.attention = on;
+                return Ok(self.pause_all(on));
+            }
+            TeacherCommand::OpenSharing { minutes: 0 } => lesson.open_until = None,
+            TeacherCommand::OpenSharing { minutes } if minutes <= LONGEST_OPEN => {
+                lesson.open_until = Some(now + u64::from(minutes) * 60_000);
+                for place in lesson.seats.values_mut().filter(|place| matches!(place.wish, Wish::Asked(_))) {
+                    place.wish = Wish::Approved;
+                }
+            }
+            TeacherCommand::OpenSharing { .. } => return Err(ProblemCode::BadInput),
+            TeacherCommand::Layout { tiles } => {
+                if !Stage::LAYOUTS.contains(&tiles) {
+                    return Err(ProblemCode::BadInput);
+                }
+                self.stage.set_layout(tiles);
+            }
+            TeacherCommand::Show { source, tile } => return self.show(&source, tile, now),
+            TeacherCommand::Remove { source } => {
+                self.stage.remove(&source);
+                self.withdraw_invitation(&source);
+            }
+            TeacherCommand::Swap { a, b } => self.stage.swap(a, b).ok_or(ProblemCode::BadInput)?,
+            TeacherCommand::Freeze { source, on } => {
+                self.stage.freeze(&source, on).ok_or(ProblemCode::NotFound)?;
+            }
+            TeacherCommand::Approve { seat } => {
+                let place = lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?;
+                place.wish = match place.wish {
+                    Wish::Asked(_) | Wish::Approved => Wish::Approved,
+                    Wish::Idle | Wish::Invited => Wish::Invited,
+                };
+            }
+            TeacherCommand::Decline { seat } => {
+                lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?.wish = Wish::Idle;
+                return Ok(self.stop_sharing(seat));
+            }
+            TeacherCommand::FreeSeat { seat } => {
+                let place = lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?;
+                place.leave();
+                return Ok(self.stop_sharing(seat));
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn show(&mut self, source: &SourceId, tile: Option<u8>, now: Millis) -> Result<Effects, ProblemCode> {
+        if tile.is_some_and(|tile| tile >= self.stage.layout()) {
+            return Err(ProblemCode::BadInput);
+        }
+        match source.seat() {
+            Some(seat) => {
+                let lesson = self.lesson.as_mut().ok_or(ProblemCode::NoLesson)?;
+                let place = lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?;
+                place.wish = match place.wish {
+                    Wish::Asked(_) | Wish::Approved => Wish::Approved,
+                    Wish::Idle | Wish::Invited => Wish::Invited,
+                };
+            }
+            None if *source == SourceId::teacher() || self.others.contains_key(source) => {}
+            None => return Err(ProblemCode::NotFound),
+        }
+        let before: Vec<SourceId> = self.stage.tiles().iter().flatten().map(|tile| tile.source.clone()).collect();
+        self.stage.show(source, tile, now).ok_or(ProblemCode::BadInput)?;
+        for replaced in before {
+            if self.stage.tile_of(&replaced).is_none() {
+                self.withdraw_invitation(&replaced);
+            }
+        }
+        Ok(vec![])
+    }
+
+    /// Who was invited to the stage and is taken off it again need not choose a screen any more.
+    fn withdraw_invitation(&mut self, source: &SourceId) {
+        let place = source.seat().and_then(|seat| self.lesson.as_mut()?.seats.get_mut(&seat));
+        if let Some(place) = place.filter(|place| place.wish == Wish::Invited) {
+            place.wish = Wish::Idle;
+        }
+    }
+
+    /// The seat no longer shares: its place on the stage is free, its media session ends.
+    fn stop_sharing(&mut self, seat: Seat) -> Effects {
+        self.stage.remove(&seat.source());
+        vec![Effect::CloseSource(seat.source())]
+    }
+
+    /// Everything that may publish in this lesson.
+    fn sources(&self) -> Vec<SourceId> {
+        let seats = self.lesson.iter().flat_map(|lesson| lesson.seats.keys()).map(|seat| seat.source());
+        seats.chain(self.others.keys().cloned()).chain([SourceId::teacher()]).collect()
+    }
+
+    fn pause_all(&self, paused: bool) -> Effects {
+        self.sources().into_iter().map(|source| Effect::Pause { source, paused }).collect()
+    }
+
+    fn end_lesson(&mut self, now: Millis) -> Effects {
+        let mut effects: Effects = self.sources().into_iter().map(Effect::CloseSource).collect();
+        effects.extend(self.pause_all(false));
+        let Some(lesson) = self.lesson.take() else { return vec![] };
+        self.stage = Stage::new(1);
+        self.holder = None;
+        effects.push(Effect::LessonEnded { lesson: lesson.id, at: now });
+        effects
+    }
+
+    fn student(&mut self, pass: &Pass, command: StudentCommand, now: Millis) -> Result<Effects, ProblemCode> {
+        let refused = self.why_not_ask(now);
+        let open = self.lesson.as_ref().and_then(|lesson| lesson.open_until).is_some_and(|until| until > now);
+        let place = self.place_mut(pass)?;
+        match command {
+            StudentCommand::Ask => {
+                place.wish = match place.wish {
+                    // An invitation and a permission are the teacher's word; they outweigh a lock.
+                    Wish::Invited | Wish::Approved => Wish::Approved,
+                    Wish::Asked(at) => Wish::Asked(at),
+                    Wish::Idle => match refused {
+                        Some(code) => return Err(code),
+                        None if open => Wish::Approved,
+                        None => Wish::Asked(now),
+                    },
+                };
+                Ok(vec![])
+            }
+            StudentCommand::Stop => {
+                place.wish = Wish::Idle;
+                place.thumbnail = None;
+                Ok(self.stop_sharing(pass.seat))
+            }
+            StudentCommand::Leave => {
+                place.leave();
+                Ok(self.stop_sharing(pass.seat))
+            }
+        }
+    }
+
+    /// Why a student can't ask now, if so.
+    pub(super) fn why_not_ask(&self, now: Millis) -> Option<ProblemCode> {
+        let lesson = self.lesson.as_ref();
+        match lesson {
+            None => Some(ProblemCode::NoLesson),
+            Some(lesson) if lesson.attention => Some(ProblemCode::Attention),
+            Some(lesson) if lesson.open_until.is_some_and(|until| until > now) => None,
+            Some(lesson) if lesson.locked => Some(ProblemCode::Locked),
+            Some(_) => None,
+        }
+    }
+
+    fn take_seat(&mut self, lesson_id: &str, seat: Seat, now: Millis) -> Result<Effects, ProblemCode> {
+        let lesson = self.lesson.as_mut().ok_or(ProblemCode::NoLesson)?;
+        if lesson.id != lesson_id {
+            return Err(ProblemCode::SignedOut);
+        }
+        if lesson.locked {
+            return Err(ProblemCode::Locked);
+        }
+        let place = lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?;
+        let held = place.taken.is_some() && (place.pages > 0 || now < place.gone_at + SEAT_GRACE);
+        if held {
+            return Err(ProblemCode::SeatTaken);
+        }
+        place.leave();
+        place.gone_at = now;
+        lesson.epoch += 1;
+        place.taken = Some(lesson.epoch);
+        let pass = Pass { lesson: lesson.id.clone(), seat, epoch: lesson.epoch };
+        let given = Effect::SeatGiven { pass, name: place.name.clone() };
+        let mut effects = self.stop_sharing(seat);
+        effects.push(given);
+        Ok(effects)
+    }
+
+    fn source_live(&mut self, source: &SourceId, live: bool) {
+        match source.seat() {
+            Some(seat) => {
+                if let Some(place) = self.lesson.as_mut().and_then(|lesson| lesson.seats.get_mut(&seat)) {
+                    place.live = live;
+                }
+            }
+            None if *source == SourceId::teacher() => self.teacher_live = live,
+            None => {
+                if let Some(other) = self.others.get_mut(source) {
+                    other.live = live;
+                }
+            }
+        }
+    }
+
+    fn set_sources(&mut self, names: BTreeMap<SourceId, String>) -> Effects {
+        let gone: Vec<SourceId> = self.others.keys().filter(|id| !names.contains_key(id)).cloned().collect();
+        let mut known = std::mem::take(&mut self.others);
+        let keep = |(id, label): (SourceId, String)| {
+            let live = known.remove(&id).is_some_and(|other| other.live);
+            (id, Other { label, live })
+        };
+        self.others = names.into_iter().map(keep).collect();
+        gone.iter().for_each(|source| self.stage.remove(source));
+        gone.into_iter().map(Effect::CloseSource).collect()
+    }
+}
+
+impl Place {
+    /// Nobody sits here any more.
+    fn leave(&mut self) {
+        self.taken = None;
+        self.wish = Wish::Idle;
+        self.pages = 0;
+        self.live = false;
+        self.thumbnail = None;
+    }
+}

@@ -1,0 +1,224 @@
+//! A room's life in virtual time: lessons, two teachers, students who come, ask, share, vanish and return.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use appliance_core::room::{Effect, Input, SEAT_GRACE};
+use classroom_protocol::{ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::Sharing};
+use common::{Class30, seat};
+
+fn hidden(effects: &[Effect]) -> Vec<(&str, u64)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Hidden { source, from, at, .. } => Some((source.as_str(), at - from)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_student_asks_and_the_teacher_shows_with_one_tap() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(7);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    assert_eq!(room.student_view(&pass).sharing, Sharing::Asking);
+    assert!(!room.student_view(&pass).wanted, "nothing may be sent before the teacher agrees");
+    assert_eq!(room.room.may_publish(&pass), Err(ProblemCode::NotApproved));
+
+    room.show(7).unwrap();
+    let view = room.student_view(&pass);
+    assert!(view.wanted && view.on_stage);
+    assert_eq!(view.sharing, Sharing::Approved);
+    room.room.may_publish(&pass).unwrap();
+    room.live(7, true);
+    assert_eq!(room.student_view(&pass).sharing, Sharing::Live);
+    assert!(room.panel_view().stage.tiles[0].as_ref().unwrap().live);
+}
+
+#[test]
+fn one_who_is_not_sharing_is_invited_and_then_needs_no_second_word() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(3);
+    room.show(3).unwrap();
+    assert_eq!(room.student_view(&pass).sharing, Sharing::Invited);
+    room.teacher(TeacherCommand::Lock { on: true }).unwrap();
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    assert!(room.student_view(&pass).wanted);
+
+    let other = room.try_sit(4);
+    assert_eq!(other, Err(ProblemCode::Locked));
+}
+
+#[test]
+fn an_invitation_ends_when_the_stage_goes_on_without_its_student() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(3);
+    room.show(3).unwrap();
+    room.show(5).unwrap();
+    assert_eq!(room.student_view(&pass).sharing, Sharing::Off);
+}
+
+#[test]
+fn evidence_counts_what_was_seen_only() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(7);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.show(7).unwrap();
+    room.after(5_000); // approved, but no picture yet
+    let seen = room.live(7, true);
+    assert!(matches!(&seen[..], [Effect::Seen { label, .. }] if label == "學生7"));
+    room.after(60_000);
+    let paused = room.teacher(TeacherCommand::Attention { on: true }).unwrap();
+    assert_eq!(hidden(&paused), [("seat-07", 60_000)]);
+    room.after(10_000);
+    assert!(hidden(&room.teacher(TeacherCommand::Attention { on: false }).unwrap()).is_empty());
+    room.after(1_000);
+    room.teacher(TeacherCommand::Layout { tiles: 4 }).unwrap();
+    room.after(1_000);
+    let ended = room.teacher(TeacherCommand::EndLesson).unwrap();
+    assert_eq!(hidden(&ended), [("seat-07", 2_000)], "a new layout does not begin a new showing");
+    let last = ended.iter().position(|effect| matches!(effect, Effect::LessonEnded { .. })).unwrap();
+    assert!(last > 0, "what was shown is told before the lesson's end");
+}
+
+#[test]
+fn exactly_one_teacher_holds_the_room_and_another_may_take_over() {
+    let mut room = Class30::in_lesson();
+    room.teacher_live(true);
+    room.teacher(TeacherCommand::Show { source: SourceId::teacher(), tile: None }).unwrap();
+    assert_eq!(room.as_teacher(2, TeacherCommand::NewCode), Err(ProblemCode::NotHolder));
+    assert_eq!(room.as_teacher(2, TeacherCommand::StartLesson { class: 1 }), Err(ProblemCode::LessonRunning));
+    let effects = room.as_teacher(2, TeacherCommand::TakeOver).unwrap();
+    assert!(effects.contains(&Effect::CloseSource(SourceId::teacher())), "the former teacher's screen must not stay");
+    assert!(room.panel_view().stage.tiles[0].is_none());
+    assert_eq!(room.teacher(TeacherCommand::NewCode), Err(ProblemCode::NotHolder));
+    room.as_teacher(2, TeacherCommand::EndLesson).unwrap();
+    assert_eq!(room.as_teacher(2, TeacherCommand::EndLesson), Err(ProblemCode::NoLesson));
+}
+
+#[test]
+fn a_seat_is_one_persons_until_they_are_gone_for_a_while() {
+    let mut room = Class30::in_lesson();
+    let first = room.sit(9);
+    assert_eq!(room.try_sit(9), Err(ProblemCode::SeatTaken));
+    room.online(&first, false);
+    room.after(SEAT_GRACE - 1);
+    assert_eq!(room.try_sit(9), Err(ProblemCode::SeatTaken), "a short cut must not cost the seat");
+    room.after(1);
+    let second = room.try_sit(9).unwrap();
+    assert!(!room.room.holds(&first));
+    assert!(room.room.holds(&second));
+    assert_eq!(room.student(&first, StudentCommand::Ask), Err(ProblemCode::SignedOut));
+}
+
+#[test]
+fn the_teacher_frees_a_seat_at_once() {
+    let mut room = Class30::in_lesson();
+    let first = room.sit(9);
+    let effects = room.teacher(TeacherCommand::FreeSeat { seat: seat(9) }).unwrap();
+    assert!(effects.contains(&Effect::CloseSource(seat(9).source())));
+    assert!(!room.room.holds(&first));
+    room.sit(9);
+}
+
+#[test]
+fn open_sharing_ends_by_itself() {
+    let mut room = Class30::in_lesson();
+    let early = room.sit(1);
+    room.student(&early, StudentCommand::Ask).unwrap();
+    room.teacher(TeacherCommand::OpenSharing { minutes: 5 }).unwrap();
+    assert_eq!(room.student_view(&early).sharing, Sharing::Approved, "who asked before needs not ask again");
+    let during = room.sit(2);
+    room.student(&during, StudentCommand::Ask).unwrap();
+    assert_eq!(room.student_view(&during).sharing, Sharing::Approved);
+    assert_eq!(room.room.next_deadline(), Some(room.now + 300_000));
+    room.after(300_000);
+    room.room.apply(Input::Tick, room.now).unwrap();
+    assert_eq!(room.room.next_deadline(), None);
+    let late = room.sit(4);
+    room.student(&late, StudentCommand::Ask).unwrap();
+    assert_eq!(room.student_view(&late).sharing, Sharing::Asking);
+}
+
+#[test]
+fn attention_pauses_everyone_and_names_its_rule() {
+    let mut room = Class30::in_lesson();
+    let (shown, other) = (room.sit(1), room.sit(2));
+    room.student(&shown, StudentCommand::Ask).unwrap();
+    room.show(1).unwrap();
+    let effects = room.teacher(TeacherCommand::Attention { on: true }).unwrap();
+    assert!(effects.contains(&Effect::Pause { source: seat(1).source(), paused: true }));
+    assert!(effects.contains(&Effect::Pause { source: SourceId::teacher(), paused: true }));
+    assert!(!room.student_view(&shown).wanted);
+    let refused = room.student_view(&other).refused.unwrap();
+    assert_eq!((refused.code, refused.rule.as_deref()), (ProblemCode::Attention, Some("R-POL-7")));
+    assert_eq!(room.student(&other, StudentCommand::Ask), Err(ProblemCode::Attention));
+}
+
+#[test]
+fn a_restart_goes_on_where_it_stopped() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(7);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.show(7).unwrap();
+    room.live(7, true);
+    let seq = room.room.seq();
+    room.restart();
+    assert!(room.room.seq() > seq, "a page that resumes must not take the new state for an old one");
+    assert!(room.room.holds(&pass));
+    assert!(room.student_view(&pass).wanted, "the student goes on without a hand");
+    assert_eq!(room.student_view(&pass).sharing, Sharing::Approved, "the media session is gone with the restart");
+    room.after(SEAT_GRACE - 1);
+    assert_eq!(room.try_sit(7), Err(ProblemCode::SeatTaken));
+    assert!(room.is_held_by(1));
+}
+
+#[test]
+fn fewer_tiles_keep_the_newest_and_show_replaces_the_oldest() {
+    let mut room = Class30::in_lesson();
+    room.teacher(TeacherCommand::Layout { tiles: 4 }).unwrap();
+    for n in [1, 2, 3, 4] {
+        room.after(10);
+        room.show(n).unwrap();
+    }
+    room.after(10);
+    room.show(5).unwrap();
+    assert_eq!(room.on_stage(), ["seat-05", "seat-02", "seat-03", "seat-04"]);
+    room.teacher(TeacherCommand::Swap { a: 0, b: 3 }).unwrap();
+    assert_eq!(room.on_stage(), ["seat-04", "seat-02", "seat-03", "seat-05"]);
+    room.teacher(TeacherCommand::Layout { tiles: 2 }).unwrap();
+    assert_eq!(room.on_stage(), ["seat-04", "seat-05"]);
+    assert_eq!(room.teacher(TeacherCommand::Layout { tiles: 3 }), Err(ProblemCode::BadInput));
+    assert_eq!(room.teacher(TeacherCommand::Swap { a: 0, b: 2 }), Err(ProblemCode::BadInput));
+}
+
+#[test]
+fn nothing_casts_without_a_lesson() {
+    let room = Class30::new();
+    assert_eq!(room.room.check_code("123456"), Err(ProblemCode::NoLesson));
+    assert_eq!(room.room.may_publish_as_staff(Some(1)), Err(ProblemCode::NoLesson));
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(1);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.show(1).unwrap();
+    let effects = room.teacher(TeacherCommand::EndLesson).unwrap();
+    assert!(effects.contains(&Effect::CloseSource(Seat::try_from(1).unwrap().source())));
+    assert_eq!(room.room.may_publish(&pass), Err(ProblemCode::NoLesson));
+    room.teacher_start();
+    assert_eq!(room.room.may_publish(&pass), Err(ProblemCode::SignedOut), "a pass is for one lesson");
+}
+
+#[test]
+fn the_boxs_own_screen_is_not_missed_before_it_was_there() {
+    let mut room = Class30::in_lesson();
+    let names = [(1, "大螢幕".to_owned()), (2, "自己的螢幕".to_owned())].into();
+    room.room.apply(Input::Panels { names, own: Some(2) }, room.now).unwrap();
+    let shown =
+        |room: &Class30| room.teacher_view().panels.iter().map(|panel| (panel.id, panel.online)).collect::<Vec<_>>();
+    assert_eq!(shown(&room), [(1, false)]);
+    room.room.apply(Input::PanelOnline { panel: 2, online: true }, room.now).unwrap();
+    assert_eq!(shown(&room), [(1, false), (2, true)]);
+    room.room.apply(Input::PanelOnline { panel: 2, online: false }, room.now).unwrap();
+    assert_eq!(shown(&room), [(1, false), (2, false)], "from now on its absence is news");
+}

@@ -1,0 +1,44 @@
+//! The schemas of everything in this crate that crosses HTTP, for the pages and for people.
+
+use utoipa::OpenApi;
+
+use crate::{
+    command::{StudentCommand, TeacherCommand},
+    id::{Seat, SourceId},
+    panel::{PairApprove, PairDone, PairRequest, PairWaiting, PanelReport},
+    problem::{Problem, ProblemCode},
+    view::{
+        Envelope, JoinTicket, LessonView, Marks, OpenSeat, PanelState, PanelView, RoomInfo, SeatPass, SeatView,
+        Sharing, SourceView, Stage, StudentView, TeacherView, Tile,
+    },
+};
+
+/// The document. `openapi.json` beside this crate is its golden form, and the pages' types are generated from that.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "Classroom box", description = "What pages, panels and programs exchange with the hub."),
+    components(schemas(
+        Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>,
+        JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
+        PanelView, Problem, ProblemCode, RoomInfo, Seat, SeatPass, SeatView, Sharing, SourceId, SourceView, Stage,
+        StudentCommand, StudentView, TeacherCommand, TeacherView, Tile,
+    ))
+)]
+pub struct Document;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// `UPDATE_GOLDEN=1 cargo test -p classroom-protocol` writes it anew; then `npm run types` in `appliance/ui`.
+    #[test]
+    fn the_golden_document_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let now = Document::openapi().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &now).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), now, "the protocol has changed; see above");
+    }
+}

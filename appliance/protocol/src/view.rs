@@ -1,0 +1,269 @@
+//! What each page is shown. A view is the whole state that its reader may know, not a change:
+//! who missed ten of them needs only the newest. `seq` grows with every change of the room.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Millis, Seat, SourceId};
+
+/// One message of the hub on `GET /api/ws`.
+///
+/// Resume: connect with `?after=SEQ`; when nothing has changed since, the hub answers `current`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Envelope<V> {
+    /// The newest state. Readers drop one whose `seq` is below what they have.
+    View {
+        /// Grows with every change; survives a restart of the hub.
+        seq: u64,
+        /// The hub's clock.
+        now: Millis,
+        /// The state.
+        view: V,
+    },
+    /// What the reader has is still true. Also sent every 5 seconds as a sign of life.
+    Current {
+        /// The newest number.
+        seq: u64,
+        /// The hub's clock.
+        now: Millis,
+    },
+    /// The session has ended; do not come back with the same token.
+    Bye {
+        /// Why, as a code of the catalogue (`problem.*`).
+        code: String,
+    },
+}
+
+/// The room as everybody may know it (`GET /api/room`, no sign-in).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoomInfo {
+    /// The room's name.
+    pub name: String,
+    /// Version of the box's software.
+    pub version: String,
+    /// Address of the students' page, as people would type it.
+    pub join_url: String,
+    /// Whether a lesson is running.
+    pub lesson: bool,
+    /// Whether the first teacher account is still to be made.
+    pub setup: bool,
+}
+
+/// Whether a picture flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// No screen chosen.
+    Off,
+    /// Screen chosen, waiting for the teacher's word.
+    Asking,
+    /// The teacher asked for this screen; the student has not chosen one yet.
+    Invited,
+    /// May publish; the media session is not up (yet, or it broke).
+    Approved,
+    /// The media session is up.
+    Live,
+}
+
+/// One place of the stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tile {
+    /// What is shown: WHEP at `/whep/{source}`.
+    pub source: SourceId,
+    /// Name to print on it.
+    pub label: String,
+    /// The picture stands still by the teacher's will.
+    pub frozen: bool,
+    /// The source's media session is up.
+    pub live: bool,
+}
+
+/// What the panel shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stage {
+    /// Number of tiles: 1, 2, 4 or 9.
+    pub layout: u8,
+    /// As many as `layout`; `null` is a free place.
+    pub tiles: Vec<Option<Tile>>,
+}
+
+/// Marks that every page and the panel must show while they hold (R-LIVE-3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Marks {
+    /// The lesson is being recorded.
+    pub recording: bool,
+    /// Students at home are watching.
+    pub live: bool,
+}
+
+/// A running lesson as all of its people may know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LessonView {
+    /// Id of the lesson.
+    pub id: String,
+    /// The class's name.
+    pub class_name: String,
+    /// When it began.
+    pub started_at: Millis,
+    /// All casts are paused: look at the teacher.
+    pub attention: bool,
+    /// Nobody new joins or asks.
+    pub locked: bool,
+    /// Until then anyone may share without asking.
+    pub open_until: Option<Millis>,
+}
+
+/// The whole room for a teacher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TeacherView {
+    /// The room's name.
+    pub room: String,
+    /// Address of the students' page, as people would type it.
+    pub join_url: String,
+    /// Name of the signed-in teacher.
+    pub you: String,
+    /// Whether the signed-in teacher holds the room.
+    pub holds: bool,
+    /// Name of the teacher who holds the room.
+    pub holder: Option<String>,
+    /// The running lesson.
+    pub lesson: Option<LessonView>,
+    /// The room code, 6 digits, while a lesson runs.
+    pub code: Option<String>,
+    /// The seats of the class, in order.
+    pub seats: Vec<SeatView>,
+    /// The other sources that can be shown: the teacher's screen, WHIP programs.
+    pub sources: Vec<SourceView>,
+    /// The stage.
+    pub stage: Stage,
+    /// Recording and live marks.
+    pub marks: Marks,
+    /// The panels paired with the room.
+    pub panels: Vec<PanelState>,
+    /// A panel waits for its code to be typed in by a teacher.
+    pub panel_waiting: bool,
+}
+
+/// One seat for the teacher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SeatView {
+    /// Seat number.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// Someone signed in on this seat.
+    pub taken: bool,
+    /// The student's page is connected now.
+    pub online: bool,
+    /// How far sharing is.
+    pub sharing: Sharing,
+    /// When the student asked, for the order of the wishes.
+    pub asked_at: Option<Millis>,
+    /// Tile on the stage, 0 is the first.
+    pub tile: Option<u8>,
+    /// Version of the thumbnail at `GET /api/seats/{seat}/thumbnail`; changes when there is a new one.
+    pub thumbnail: Option<u64>,
+}
+
+/// A source that is not a student's seat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceView {
+    /// The source.
+    pub source: SourceId,
+    /// Its name for people; empty for the teacher's own screen (pages name that one themselves).
+    pub label: String,
+    /// Its media session is up.
+    pub live: bool,
+    /// Tile on the stage, 0 is the first.
+    pub tile: Option<u8>,
+}
+
+/// A panel of the room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PanelState {
+    /// Id of the panel.
+    pub id: i64,
+    /// Name it gave itself when it paired.
+    pub name: String,
+    /// Connected now.
+    pub online: bool,
+    /// Sources whose picture it has lost.
+    pub lost: Vec<SourceId>,
+}
+
+/// What a student in the lesson sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StudentView {
+    /// The room's name.
+    pub room: String,
+    /// The running lesson.
+    pub lesson: Option<LessonView>,
+    /// The student's seat.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// How far sharing is.
+    pub sharing: Sharing,
+    /// Media is wanted now: send the picture. Otherwise the sender stays connected and sends nothing.
+    pub wanted: bool,
+    /// The student's picture is on the stage.
+    pub on_stage: bool,
+    /// Why asking is not possible now.
+    pub refused: Option<crate::Problem>,
+    /// Recording and live marks.
+    pub marks: Marks,
+}
+
+/// What the panel shows (`/panel`, display-client).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PanelView {
+    /// The room's name.
+    pub room: String,
+    /// Address of the students' page, as people would type it.
+    pub join_url: String,
+    /// The running lesson.
+    pub lesson: Option<LessonView>,
+    /// The room code while a lesson runs.
+    pub code: Option<String>,
+    /// The stage.
+    pub stage: Stage,
+    /// Recording and live marks.
+    pub marks: Marks,
+}
+
+/// What a page may know of a class before it picks a seat
+/// (answer to `POST /api/join`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinTicket {
+    /// Bearer token for `POST /api/join/seat`, good for 10 minutes.
+    pub ticket: String,
+    /// The class's name.
+    pub class_name: String,
+    /// Seats to choose from.
+    pub seats: Vec<OpenSeat>,
+}
+
+/// A seat to choose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OpenSeat {
+    /// Seat number.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// Someone is on it now.
+    pub taken: bool,
+}
+
+/// A student's pass for the lesson (answer to `POST /api/join/seat`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SeatPass {
+    /// Bearer token of the student, good for this lesson.
+    pub token: String,
+    /// The seat.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// Where to publish: `/whip/{source}`.
+    pub source: SourceId,
+}
