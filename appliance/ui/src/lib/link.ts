@@ -1,0 +1,148 @@
+/**
+ * Keeps one media session up until it is told to stop: opens it, watches the connection, restarts ICE when the network
+ * changes and opens it anew when that does not help. Publisher and player differ only in what they put into it.
+ */
+
+import { asFailure, type Failure } from './api';
+import { Backoff } from './backoff';
+import { MediaSession } from './session';
+
+/** How long a broken path may take to come back before the session is opened anew, in milliseconds. */
+const HEAL_WITHIN = 2500;
+/** How long a new session may take to connect, in milliseconds. */
+const CONNECT_WITHIN = 5000;
+
+export type LinkState = 'connecting' | 'up' | 'waiting' | 'closed';
+
+export abstract class MediaLink {
+  protected session: MediaSession | null = null;
+  private readonly backoff = new Backoff();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private state: LinkState = 'connecting';
+
+  constructor(
+    protected readonly endpoint: string,
+    protected readonly token: string | undefined,
+    private readonly changed: (state: LinkState, failure?: Failure) => void,
+  ) {
+    addEventListener('online', this.check);
+    addEventListener('pagehide', this.leaving);
+    addEventListener('pageshow', this.returning);
+  }
+
+  /** Puts tracks and transceivers into a new connection. */
+  protected abstract prepare(pc: RTCPeerConnection): void;
+  /** May change the hub's answer. */
+  protected edit(answer: string): string {
+    return answer;
+  }
+  /** After the answer has been applied. */
+  protected opened(): void {}
+
+  start(): void {
+    void this.connect();
+  }
+
+  /** There is news of the other side: tries at once instead of waiting. */
+  hurry(): void {
+    if (this.state === 'waiting') this.later(0);
+  }
+
+  /** Opens the session anew, because what comes over it is not what should come. */
+  renew(): void {
+    if (!this.over) void this.connect();
+  }
+
+  stop(): void {
+    if (this.state === 'closed') return;
+    this.set('closed');
+    clearTimeout(this.timer);
+    removeEventListener('online', this.check);
+    removeEventListener('pagehide', this.leaving);
+    removeEventListener('pageshow', this.returning);
+    this.session?.close();
+    this.session = null;
+  }
+
+  private set(state: LinkState, failure?: Failure): void {
+    this.state = state;
+    this.changed(state, failure);
+  }
+
+  private get over(): boolean {
+    return this.state === 'closed';
+  }
+
+  private async connect(): Promise<void> {
+    this.session?.close();
+    this.set('connecting');
+    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    const session = new MediaSession(pc, this.token);
+    this.session = session;
+    pc.addEventListener('connectionstatechange', () => this.watch(session));
+    try {
+      this.prepare(pc);
+      await session.open(this.endpoint, (answer) => this.edit(answer));
+    } catch (error) {
+      if (this.over || this.session !== session) return session.close();
+      session.close();
+      const failure = asFailure(error);
+      this.set('waiting', failure);
+      this.later(Math.min((failure.problem?.retry_after ?? 0) * 1000, 5000) || this.backoff.next());
+      return;
+    }
+    if (this.over || this.session !== session) return session.close();
+    this.opened();
+    if (pc.connectionState !== 'connected') this.later(CONNECT_WITHIN);
+  }
+
+  private later(milliseconds: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.connect(), milliseconds);
+  }
+
+  private watch(session: MediaSession): void {
+    if (this.over || this.session !== session) return;
+    switch (session.pc.connectionState) {
+      case 'connected':
+        clearTimeout(this.timer);
+        this.backoff.reset();
+        this.set('up');
+        break;
+      case 'disconnected':
+      case 'failed':
+        this.set('connecting');
+        void this.heal(session);
+        break;
+      case 'closed':
+        this.later(this.backoff.next());
+        break;
+    }
+  }
+
+  private async heal(session: MediaSession): Promise<void> {
+    this.later(HEAL_WITHIN);
+    const outcome = await session.restartIce();
+    if (this.over || this.session !== session) return;
+    if (outcome === 'gone') this.later(0);
+    else if (outcome === 'unreachable') this.later(this.backoff.next());
+    // A connection that never broke changes no state that `watch` could see.
+    else if (session.pc.connectionState === 'connected') clearTimeout(this.timer);
+  }
+
+  /** The way to the hub may have changed, or the hub may be a new one: makes sure that the session still lives. */
+  check = (): void => {
+    if (this.over || !this.session) return;
+    if (this.state === 'waiting') this.later(0);
+    else if (this.session.pc.remoteDescription) void this.heal(this.session);
+  };
+
+  private readonly leaving = (): void => {
+    this.session?.close();
+  };
+
+  /** Tablets keep a page in memory when the student goes to another and back. */
+  private readonly returning = (event: PageTransitionEvent): void => {
+    if (event.persisted) this.later(0);
+  };
+}

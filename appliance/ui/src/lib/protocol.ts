@@ -1,0 +1,243 @@
+/**
+ * The contract of `appliance/protocol/src/*.rs`, with the same names. A change there is a change here.
+ * All times are milliseconds since 1970-01-01T00:00:00Z on the hub's clock.
+ */
+
+export type Millis = number;
+/** 1 to 99. */
+export type Seat = number;
+/** `seat-07`, `teacher`, `ext-3`. */
+export type SourceId = string;
+
+// command.rs
+
+export type TeacherCommand =
+  | { do: 'start-lesson'; class: number }
+  | { do: 'end-lesson' }
+  | { do: 'new-code' }
+  | { do: 'lock'; on: boolean }
+  | { do: 'attention'; on: boolean }
+  | { do: 'open-sharing'; minutes: number }
+  | { do: 'layout'; tiles: Layout }
+  | { do: 'show'; source: SourceId; tile?: number }
+  | { do: 'remove'; source: SourceId }
+  | { do: 'swap'; a: number; b: number }
+  | { do: 'freeze'; source: SourceId; on: boolean }
+  | { do: 'approve'; seat: Seat }
+  | { do: 'decline'; seat: Seat }
+  | { do: 'free-seat'; seat: Seat }
+  | { do: 'take-over' };
+
+export type StudentCommand = { do: 'ask' } | { do: 'stop' } | { do: 'leave' };
+
+// view.rs
+
+export type Envelope<V> =
+  | { type: 'view'; seq: number; now: Millis; view: V }
+  | { type: 'current'; seq: number; now: Millis }
+  | { type: 'bye'; code: ProblemCode };
+
+export interface RoomInfo {
+  name: string;
+  version: string;
+  join_url: string;
+  lesson: boolean;
+  setup: boolean;
+}
+
+export type Sharing = 'off' | 'asking' | 'invited' | 'approved' | 'live';
+export type Layout = 1 | 2 | 4 | 9;
+
+export interface Tile {
+  source: SourceId;
+  label: string;
+  frozen: boolean;
+  live: boolean;
+}
+
+export interface Stage {
+  layout: Layout;
+  tiles: (Tile | null)[];
+}
+
+export interface Marks {
+  recording: boolean;
+  live: boolean;
+}
+
+export interface LessonView {
+  id: string;
+  class_name: string;
+  started_at: Millis;
+  attention: boolean;
+  locked: boolean;
+  open_until: Millis | null;
+}
+
+export interface TeacherView {
+  room: string;
+  join_url: string;
+  you: string;
+  holds: boolean;
+  holder: string | null;
+  lesson: LessonView | null;
+  code: string | null;
+  seats: SeatView[];
+  sources: SourceView[];
+  stage: Stage;
+  marks: Marks;
+  panels: PanelState[];
+  panel_waiting: boolean;
+}
+
+export interface SeatView {
+  seat: Seat;
+  name: string;
+  taken: boolean;
+  online: boolean;
+  sharing: Sharing;
+  asked_at: Millis | null;
+  tile: number | null;
+  thumbnail: number | null;
+}
+
+export interface SourceView {
+  source: SourceId;
+  label: string;
+  live: boolean;
+  tile: number | null;
+}
+
+export interface PanelState {
+  id: number;
+  name: string;
+  online: boolean;
+  lost: SourceId[];
+}
+
+export interface StudentView {
+  room: string;
+  lesson: LessonView | null;
+  seat: Seat;
+  name: string;
+  sharing: Sharing;
+  wanted: boolean;
+  on_stage: boolean;
+  refused: Problem | null;
+  marks: Marks;
+}
+
+export interface PanelView {
+  room: string;
+  join_url: string;
+  lesson: LessonView | null;
+  code: string | null;
+  stage: Stage;
+  marks: Marks;
+}
+
+export interface JoinTicket {
+  ticket: string;
+  class_name: string;
+  seats: OpenSeat[];
+}
+
+export interface OpenSeat {
+  seat: Seat;
+  name: string;
+  taken: boolean;
+}
+
+export interface SeatPass {
+  token: string;
+  seat: Seat;
+  name: string;
+  source: SourceId;
+}
+
+// panel.rs
+
+export interface PairRequest {
+  name: string;
+}
+
+export interface PairWaiting {
+  id: string;
+  code: string;
+}
+
+export interface PairDone {
+  token: string;
+}
+
+export interface PairApprove {
+  code: string;
+}
+
+export interface PanelReport {
+  lost: SourceId[];
+}
+
+// problem.rs
+
+export type ProblemCode =
+  | 'bad-input'
+  | 'wrong-content-type'
+  | 'too-large'
+  | 'too-many-tries'
+  | 'signed-out'
+  | 'not-allowed'
+  | 'not-found'
+  | 'wrong-code'
+  | 'wrong-password'
+  | 'weak-password'
+  | 'no-lesson'
+  | 'lesson-running'
+  | 'not-holder'
+  | 'locked'
+  | 'attention'
+  | 'not-approved'
+  | 'seat-taken'
+  | 'no-such-seat'
+  | 'source-busy'
+  | 'source-silent'
+  | 'bad-sdp'
+  | 'stale-etag'
+  | 'full'
+  | 'internal';
+
+export interface Problem {
+  code: ProblemCode;
+  status: number;
+  title: string;
+  field?: string | null;
+  rule?: string | null;
+  retry_after?: number | null;
+}
+
+// Bodies of the HTTP routes that the protocol crate does not name.
+
+export interface Student {
+  seat: Seat;
+  name: string;
+}
+
+/** `GET /api/classes`. */
+export interface Class {
+  id: number;
+  name: string;
+  students: Student[];
+}
+
+/** `POST /api/sources`. */
+export interface SourceKey {
+  source: SourceId;
+  key: string;
+  whip_url: string;
+}
+
+/** `POST /api/student/whip-key`. */
+export interface WhipKey {
+  key: string;
+  whip_url: string;
+}
