@@ -1,0 +1,434 @@
+//! The wiring: makes every part, hands out narrow handles, ends them in order. Nothing is decided here.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use appliance_core::{
+    pairing::Pairing,
+    room::{Facts, Input},
+    throttle::Rule as Tries,
+};
+use axum::Router;
+use axum_server::Handle;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    clock,
+    config::{Config, Listen, plain_allowed},
+    discovery::{self, Announcement},
+    effects,
+    media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
+    net, room,
+    room::RoomHandle,
+    staff::{self, BoxKey, Passwords},
+    store::{self, Purpose, Store},
+    systemd,
+    thumbnails::Thumbnails,
+    tls::{self, Certificate},
+    web,
+};
+
+/// How long requests may take to end when the box stops.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// The first teacher's code is good for this long; a restart prints a new one.
+const FIRST_CODE_MS: u64 = 24 * 3_600_000;
+
+/// Runs the hub until a signal asks it to stop.
+///
+/// # Errors
+/// What keeps the box from starting: a port in use, a folder that can't be written, a certificate that does not fit.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let opened = store::open(&config.store.path, clock::now()).context("the store")?;
+    let store = opened.store;
+    let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
+
+    // What is known of the network, and what follows from it.
+    let addresses = net::watch(config.media.addresses.clone()).context("the network's addresses")?;
+    let certificate = certificate(&config)?;
+    let name = certificate.as_ref().and_then(|certificate| certificate.facts().host());
+    let base = base_url(&config, name.as_deref());
+    let facts = Facts { room: config.room.name.clone(), join_url: format!("{base}/join") };
+    let facts = Arc::new(facts);
+
+    // The room, its task, and who executes what it decides.
+    let kept = effects::restore(&store.rooms(), &store.lessons(), clock::now()).await.context("the room's state")?;
+    let (task, room, effects_queue) = room::open(kept);
+    let (media, events) = media::start(MediaConfig {
+        udp: config.media.udp,
+        tcp: Some(config.media.tcp),
+        addresses: offered(&config, &addresses.borrow()),
+        data_dir: config.store.path.clone(),
+        limits: Limits { publishers: 64, viewers: usize::from(config.limits.sessions.get()), ..Limits::default() },
+    })
+    .with_context(|| format!("the media port {}", config.media.udp))?;
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(task.run());
+    tasks.spawn(effects::keep(room.watch(), store.rooms()));
+    let executor = tokio::spawn(effects::execute(effects_queue, media.clone(), store.lessons()));
+
+    // The pages and the API.
+    let owners = web::media::Owners::default();
+    let setup = store.accounts().count().await.context("the accounts")? == 0;
+    let (setup_tx, setup_rx) = watch::channel(setup);
+    let (closing_tx, closing) = watch::channel(false);
+    let parts = parts(&config, &store, &key, &room, &media, &owners, facts, (setup_tx, setup_rx), closing)?;
+    for (account, tally) in store.failures().load().await.context("the failed sign-ins")? {
+        parts.staff.sign_ins.restore(account, tally);
+    }
+    parts.panels.tell_known().await.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))?;
+    let (router, _) = web::routes(&parts);
+    tasks.spawn(follow_media(events, room.clone(), owners));
+    // Those that run until they are aborted.
+    let mut keepers = JoinSet::new();
+    keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
+
+    let handle = Handle::new();
+    let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
+    let port = listen(&config, &router, encrypted, &handle, &mut tasks)?;
+    if let Some(certificate) = certificate {
+        keepers.spawn(certificate.keep_fresh(CERTIFICATE_LOOK));
+    }
+
+    if config.demo.class && store.classes().list().await?.is_empty() {
+        store.classes().create(store::demo::CLASS_NAME.to_owned(), store::demo::students()).await?;
+    }
+    local_panel(&config, &store, &parts.panels).await.context("the box's own panel")?;
+    let code = if setup { Some(first_code(&store, &key).await?) } else { None };
+    let room_code = room.now().code().map(str::to_owned);
+    crate::console::welcome(&config.room.name, &base, code.as_deref(), room_code.as_deref());
+
+    let (announced, goodbye) = oneshot::channel::<()>();
+    // Neighbours can't reach a box that serves its own machine only.
+    if config.discovery.mdns && !config.https.listen.is_empty() {
+        let announcement = Announcement {
+            room: config.room.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: format!("classroom-{}", key.short_name()),
+            port,
+            url: format!("{base}/join"),
+        };
+        tasks.spawn(async move {
+            if let Err(error) = discovery::announce(announcement, async { drop(goodbye.await) }).await {
+                tracing::warn!(%error, "no announcement");
+            }
+        });
+    }
+    if let Some(interval) = systemd::watchdog_interval() {
+        let (media, rooms) = (media.clone(), store.rooms());
+        keepers.spawn(systemd::watchdog(interval, move || {
+            let (media, rooms) = (media.clone(), rooms.clone());
+            async move { media.stats().await.is_ok() && rooms.load().await.is_ok() }
+        }));
+    }
+    systemd::ready(&base);
+
+    stop_signal().await?;
+    tracing::info!("stopping");
+    systemd::stopping();
+    drop(announced);
+    keepers.shutdown().await;
+    // Sockets first: a request may end in its time, a page's socket never would.
+    closing_tx.send_replace(true);
+    handle.graceful_shutdown(Some(GOODBYE));
+    if let Err(error) = media.stop().await {
+        tracing::warn!(%error, "the media thread was gone already");
+    }
+    // With the last handle the room's task ends, then the tasks that follow it, then the executor's queue is empty.
+    drop((parts, router, room, media));
+    let ended = tokio::time::timeout(GOODBYE * 2, async {
+        while tasks.join_next().await.is_some() {}
+        executor.await
+    });
+    if ended.await.is_err() {
+        tracing::warn!("a part did not end in time");
+    }
+    tokio::task::spawn_blocking(move || opened.keeper.close()).await?;
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
+fn parts(
+    config: &Config,
+    store: &Store,
+    key: &Arc<BoxKey>,
+    room: &RoomHandle,
+    media: &MediaHandle,
+    owners: &web::media::Owners,
+    facts: Arc<Facts>,
+    (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
+    closing: watch::Receiver<bool>,
+) -> anyhow::Result<web::Parts> {
+    let ops_token = config.metrics.bearer_file.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("metrics.bearer_file {}", path.display()))?;
+        let token = text.lines().next().unwrap_or_default().trim().to_owned();
+        anyhow::ensure!(token.len() >= 16, "metrics.bearer_file {}: the token needs 16 characters", path.display());
+        Ok(token)
+    });
+    let idle = config.limits.idle();
+    let accounts = store.accounts();
+    let gate = web::gate::Gate::new(
+        key.clone(),
+        room.clone(),
+        accounts.clone(),
+        store.panels(),
+        store.sources(),
+        ops_token.transpose()?,
+        idle,
+    );
+    let audit = web::audit::Auditor(store.audit());
+    let thumbnails = Thumbnails::default();
+    let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
+    Ok(web::Parts {
+        pages: web::pages::PagesState { facts: facts.clone() },
+        join: web::join::JoinState {
+            room: room.clone(),
+            key: key.clone(),
+            guesses: guesses(),
+            facts: facts.clone(),
+            thumbnails: thumbnails.clone(),
+            setup,
+        },
+        teach: web::teach::TeachState {
+            room: room.clone(),
+            classes: store.classes(),
+            lessons: store.lessons(),
+            thumbnails,
+            most_students: usize::from(config.limits.students.get()),
+            audit: audit.clone(),
+        },
+        staff: web::staff::StaffState {
+            accounts,
+            codes: store.codes(),
+            key: key.clone(),
+            passwords: Passwords::new().context("the password hasher")?,
+            sign_ins: web::gate::Guesses::new(Tries::SIGN_IN, None),
+            failures: store.failures(),
+            idle,
+            gate: gate.clone(),
+            audit: audit.clone(),
+            setup: Arc::new(setup_tx),
+        },
+        panels: web::panels::PanelsState {
+            room: room.clone(),
+            panels: store.panels(),
+            sources: store.sources(),
+            pairing: Arc::new(Mutex::new(Pairing::default())),
+            guesses: guesses(),
+            facts: facts.clone(),
+            audit,
+        },
+        media: web::media::MediaState {
+            media: media.clone(),
+            room: room.clone(),
+            owners: owners.clone(),
+            ice_servers: Arc::default(),
+        },
+        ws: web::ws::WsState {
+            room: room.clone(),
+            facts,
+            gate: gate.clone(),
+            closing,
+            places: Arc::new(Semaphore::new(usize::from(config.limits.pages.get()))),
+        },
+        metrics: web::metrics::MetricsState { media: media.clone(), room: room.clone() },
+        gate,
+    })
+}
+
+/// The table of routes without a running box, for `appliance routes`.
+///
+/// # Errors
+/// When a folder for the throw-away store can't be made.
+pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
+    let folder = std::env::temp_dir().join(format!("classroom-routes-{}", uuid::Uuid::now_v7()));
+    let config = Config { store: crate::config::StoreFolder { path: folder.clone() }, ..Config::default() };
+    let opened = store::open(&folder, 0)?;
+    let key = Arc::new(BoxKey::random()?);
+    let (_task, room, _effects) = room::open(appliance_core::room::Room::default());
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (media, _events) = media::start(MediaConfig {
+        udp: any,
+        tcp: None,
+        addresses: vec![any.ip()],
+        data_dir: folder.clone(),
+        limits: Limits::default(),
+    })?;
+    let facts = Arc::new(Facts { room: String::new(), join_url: String::new() });
+    let parts = parts(
+        &config,
+        &opened.store,
+        &key,
+        &room,
+        &media,
+        &web::media::Owners::default(),
+        facts,
+        watch::channel(false),
+        watch::channel(false).1,
+    )?;
+    let (_, table) = web::routes(&parts);
+    drop(parts);
+    media.stop().await?;
+    tokio::task::spawn_blocking(move || opened.keeper.close()).await?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(table)
+}
+
+/// Tells the room what the forwarder sees. A source is live while any of its publishers is.
+async fn follow_media(mut events: mpsc::Receiver<MediaEvent>, room: RoomHandle, owners: web::media::Owners) {
+    let mut up: BTreeSet<(classroom_protocol::SourceId, media::SessionId)> = BTreeSet::new();
+    while let Some(event) = events.recv().await {
+        let source = match event {
+            MediaEvent::SourceUp { source, session } => {
+                up.insert((source.clone(), session));
+                source
+            }
+            MediaEvent::SourceDown { source, session } => {
+                up.remove(&(source.clone(), session));
+                source
+            }
+            MediaEvent::ViewerDown { session, .. } => {
+                owners.forget(session);
+                continue;
+            }
+            MediaEvent::ViewerUp { .. } => continue,
+        };
+        let live = up.iter().any(|(of, _)| *of == source);
+        if let Err(code) = room.apply(Input::SourceLive { source, live }).await {
+            tracing::warn!(code = code.as_str(), "the room did not take a change of a source");
+        }
+    }
+}
+
+/// The addresses that media clients are offered: those of the network, and loopback where pages are served to this very
+/// machine, so that the demo works without any network.
+fn offered(config: &Config, learned: &[IpAddr]) -> Vec<IpAddr> {
+    let here = config.http.listen.iter().filter_map(|listen| match listen {
+        Listen::Address(address) => Some(address.ip()),
+        Listen::Systemd(_) => None,
+    });
+    let mut all: Vec<IpAddr> = learned.iter().copied().chain(here).collect();
+    let mut seen = BTreeSet::new();
+    all.retain(|address| seen.insert(*address));
+    all
+}
+
+/// Offers the box's new addresses when the network changes (a new DHCP lease, a cable plugged in late).
+async fn follow_addresses(config: Config, mut addresses: watch::Receiver<Vec<IpAddr>>, media: MediaHandle) {
+    while addresses.changed().await.is_ok() {
+        let now = offered(&config, &addresses.borrow_and_update());
+        tracing::info!(addresses = ?now, "the box's addresses have changed");
+        if media.set_addresses(now).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The certificate of the room's pages, if there are HTTPS listeners. One that is not good now or not for the name that
+/// people type is used all the same (the clock may be wrong) and told.
+fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
+    let (Some(path), Some(key)) = (&config.https.certificate, &config.https.key) else { return Ok(None) };
+    if config.https.listen.is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::load(path, key).context("the certificate")?;
+    if let Err(error) = certificate.facts().check(path, config.https.name.as_deref(), clock::now()) {
+        tracing::error!(%error, "browsers will not accept the certificate");
+    }
+    Ok(Some(certificate))
+}
+
+/// Starts all listeners and gives the port that tablets come to.
+fn listen(
+    config: &Config,
+    router: &Router,
+    certificate: Option<Arc<rustls::ServerConfig>>,
+    handle: &Handle<SocketAddr>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<u16> {
+    let mut port = 0;
+    let mut sockets = systemd::Sockets::from_environment();
+    let ended = |result: std::io::Result<()>| {
+        if let Err(error) = result {
+            tracing::error!(%error, "a listener ended");
+        }
+    };
+    for address in &config.http.listen {
+        let listener = sockets.listen(address)?;
+        let at = listener.local_addr()?;
+        plain_allowed(at).map_err(|reason| anyhow::anyhow!("[http] listen: {reason}"))?;
+        port = at.port();
+        let served = web::serve::plain(listener, router.clone(), handle.clone());
+        tasks.spawn(async move { ended(served.await) });
+    }
+    for address in &config.https.listen {
+        let certificate = certificate.clone().context("[https] listen needs a certificate")?;
+        let listener = sockets.listen(address)?;
+        port = listener.local_addr()?.port();
+        let served = web::serve::tls(listener, certificate, router.clone(), handle.clone());
+        tasks.spawn(async move { ended(served.await) });
+    }
+    Ok(port)
+}
+
+/// The panel on the box's own screen needs no pairing: who can read the data folder is the box. Its token lies in
+/// `panel-token` and is made anew at each start.
+async fn local_panel(config: &Config, store: &Store, panels: &web::panels::PanelsState) -> anyhow::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let name = web::panels::own_panel();
+    for panel in store.panels().list().await? {
+        if panel.name == name {
+            store.panels().remove(panel.id).await?;
+        }
+    }
+    let token = staff::Token::random()?;
+    store.panels().add(name.to_owned(), staff::Token::hash(token.reveal()), clock::now()).await?;
+    panels.tell_known().await.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))?;
+    let path = config.store.path.join("panel-token");
+    let new = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(token.reveal().as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, &path)?;
+    Ok(())
+}
+
+async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {
+    // A code of an earlier start may have been read by someone; only the newest opens the box.
+    store.codes().revoke(Purpose::FirstSignIn).await?;
+    let code = web::staff::one_time_code(&store.codes(), key, Purpose::FirstSignIn, FIRST_CODE_MS).await;
+    code.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))
+}
+
+/// The address of the pages as people reach them, without a path.
+fn base_url(config: &Config, name: Option<&str>) -> String {
+    if let Some(address) = config.https.listen.first() {
+        let port = if let Listen::Address(address) = address { address.port() } else { 443 };
+        let name = config.https.name.as_deref().or(name).unwrap_or("localhost");
+        return if port == 443 { format!("https://{name}") } else { format!("https://{name}:{port}") };
+    }
+    match config.http.listen.first() {
+        Some(Listen::Address(address)) => format!("http://{address}"),
+        _ => "http://localhost".into(),
+    }
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

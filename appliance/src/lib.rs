@@ -1,0 +1,19 @@
+//! The classroom hub: pages, WHIP/WHEP, the forwarder, rooms and lessons. `ARCHITECTURE.md` is the map.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod console;
+pub mod discovery;
+pub mod doctor;
+mod effects;
+pub mod media;
+pub mod net;
+pub mod room;
+pub mod staff;
+pub mod store;
+pub mod systemd;
+pub mod telemetry;
+pub mod thumbnails;
+pub mod tls;
+pub mod web;

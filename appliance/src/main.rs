@@ -1,0 +1,68 @@
+//! `appliance`: the hub of the classroom box.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use appliance::{app, clock, config::Config, console, doctor, telemetry};
+
+const HELP: &str = "\
+appliance serve   [--config FILE]          run the hub
+appliance doctor  [--config FILE] [--json] say what is wrong with this machine, in sentences
+appliance routes                           print every route with its rule, as JSON
+appliance --version";
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not be set up yet, and a person is waiting")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("appliance: {error:#}");
+}
+
+#[expect(clippy::print_stdout, reason = "the commands' output")]
+fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
+    let mut words = arguments.into_iter();
+    let command = words.next().unwrap_or_default();
+    let (mut config, mut json) = (None::<PathBuf>, false);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--config" => config = Some(words.next().context("--config needs a file")?.into()),
+            "--json" => json = true,
+            other => anyhow::bail!("unknown word {other:?}\n\n{HELP}"),
+        }
+    }
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match command.as_str() {
+        "serve" => {
+            let config = Config::load(config.as_deref())?;
+            telemetry::init(&config.log)?;
+            runtime()?.block_on(app::serve(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "doctor" => {
+            let config = Config::load(config.as_deref())?;
+            let (text, well) = doctor::report(&doctor::examine(&config, clock::now()), console::language(), json);
+            println!("{text}");
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        "routes" => {
+            println!("{}", serde_json::to_string_pretty(&runtime()?.block_on(app::route_table())?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        "--version" | "version" => {
+            println!("appliance {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            println!("{HELP}");
+            Ok(if command == "--help" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}

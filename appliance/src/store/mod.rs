@@ -1,0 +1,289 @@
+//! What the box must not forget: room, classes, lessons, accounts, panels, audit. SQLite in one file.
+//!
+//! One thread writes and one reads ([`writer`]). A write is acknowledged when it is on the disk. Each aggregate has its
+//! own narrow handle ([`Store::classes`], [`Store::lessons`], …), so that a module is given only what it needs. No
+//! decision is made in SQL, no clock is read here: `now` is an argument.
+
+mod accounts;
+mod audit;
+mod classes;
+mod codes;
+pub mod demo;
+mod error;
+mod failures;
+mod lessons;
+mod migrate;
+mod panels;
+mod room;
+mod sources;
+mod writer;
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use classroom_protocol::Millis;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+pub use accounts::{Accounts, NewStaff, Session, Staff, StaffId};
+pub use audit::{Audit, AuditEntry, AuditRow, BrokenChain};
+pub use classes::{Class, ClassId, Classes, Student};
+pub use codes::{CodeRefused, Codes, Purpose};
+pub use error::StoreError;
+pub use failures::Failures;
+pub use lessons::{Evidence, Lessons, NewLesson, Showing};
+pub use panels::{Panel, PanelId, Panels};
+pub use room::{Rooms, SavedRoom};
+pub use sources::{Source, Sources};
+
+use writer::{Queue, Worker};
+
+/// SHA-256 of a random token, or keyed hash of a short code.
+pub type Hash = [u8; 32];
+
+/// Name of the database file in the data folder.
+const FILE: &str = "box.db";
+
+/// The handle from which the narrow ones are taken. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+}
+
+/// Keeps the threads and the lock of the data folder. Close it last.
+#[derive(Debug)]
+pub struct Keeper {
+    write: Worker,
+    read: Worker,
+    _lock: File,
+}
+
+/// What [`open`] gives.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle.
+    pub store: Store,
+    /// The owner of the threads.
+    pub keeper: Keeper,
+    /// Where a damaged database was put, if there was one. The box has started with an empty one.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// Opens the database in `folder`, makes or migrates it when needed. `now` names a damaged file that is set aside.
+///
+/// Blocks on the disk; called before the hub serves anything.
+///
+/// # Errors
+/// [`StoreError::InUse`] when another hub has the folder open, [`StoreError::Newer`] when a later version of the
+/// software wrote the file, [`StoreError::File`] when the folder can't be used.
+pub fn open(folder: &Path, now: Millis) -> Result<Opened, StoreError> {
+    let lock = take_folder(folder)?;
+    let path = folder.join(FILE);
+    let mut set_aside = None;
+    let write = match open_checked(&path) {
+        Err(StoreError::Damaged(reason)) => {
+            let aside = move_away(&path, now)?;
+            tracing::error!(%reason, aside = %aside.display(), "the database was damaged: set aside, starting empty");
+            set_aside = Some(aside);
+            open_checked(&path)?
+        }
+        other => other?,
+    };
+    let read = connect(&path)?;
+    read.pragma_update(None, "query_only", true)?;
+    let (write_queue, write) = writer::start_writer(write)?;
+    let (read_queue, read) = writer::start_reader(read)?;
+    let store = Store { db: Db { write: write_queue, read: read_queue } };
+    Ok(Opened { store, keeper: Keeper { write, read, _lock: lock }, set_aside })
+}
+
+/// Whether the database in `folder` can be read and is whole (`PRAGMA quick_check`). `None` when there is none yet.
+/// Works beside a running hub.
+///
+/// # Errors
+/// [`StoreError::Damaged`] with SQLite's first finding, or why the file can't be read.
+pub fn check(folder: &Path) -> Result<Option<u64>, StoreError> {
+    let path = folder.join(FILE);
+    let size = match fs::metadata(&path) {
+        Ok(meta) => meta.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(StoreError::file(&path, &e)),
+    };
+    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.pragma_update(None, "query_only", true)?;
+    quick_check(&db)?;
+    migrate::known(&db)?;
+    Ok(Some(size))
+}
+
+impl Keeper {
+    /// Lets the writes in the queue finish, then ends the threads. Later calls on handles answer
+    /// [`StoreError::Closed`]. Blocks for as long as the disk takes.
+    pub fn close(self) {
+        self.write.stop();
+        self.read.stop();
+    }
+}
+
+impl Store {
+    /// The room's saved state.
+    pub fn rooms(&self) -> Rooms {
+        Rooms(self.db.clone())
+    }
+
+    /// Classes and their rosters.
+    pub fn classes(&self) -> Classes {
+        Classes(self.db.clone())
+    }
+
+    /// Lessons and who was on the panel.
+    pub fn lessons(&self) -> Lessons {
+        Lessons(self.db.clone())
+    }
+
+    /// Teachers and their sessions.
+    pub fn accounts(&self) -> Accounts {
+        Accounts(self.db.clone())
+    }
+
+    /// One-time codes.
+    pub fn codes(&self) -> Codes {
+        Codes(self.db.clone())
+    }
+
+    /// Failed sign-ins.
+    pub fn failures(&self) -> Failures {
+        Failures(self.db.clone())
+    }
+
+    /// Paired panels.
+    pub fn panels(&self) -> Panels {
+        Panels(self.db.clone())
+    }
+
+    /// External programs that may publish.
+    pub fn sources(&self) -> Sources {
+        Sources(self.db.clone())
+    }
+
+    /// What staff did.
+    pub fn audit(&self) -> Audit {
+        Audit(self.db.clone())
+    }
+}
+
+/// The two queues. Private to the store: others hold the narrow handles.
+#[derive(Debug, Clone)]
+struct Db {
+    write: Queue,
+    read: Queue,
+}
+
+impl Db {
+    /// Runs `work` in the writer's next transaction; the answer comes when it is on the disk.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        Self::ask(&self.write, work).await
+    }
+
+    /// Runs `work` on the reader, which sees everything acknowledged before.
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        Self::ask(&self.read, work).await
+    }
+
+    async fn ask<T, F>(queue: &Queue, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, wait) = oneshot::channel();
+        queue.push(Box::new(move |db| {
+            let result = db.and_then(work);
+            let failed = result.as_ref().err().cloned();
+            let ack: writer::Ack = Box::new(move |group| {
+                // Nobody waits any more when the caller was cancelled; the write stands all the same.
+                let _ = answer.send(group.and(result));
+            });
+            (failed, ack)
+        }))?;
+        wait.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+fn take_folder(folder: &Path) -> Result<File, StoreError> {
+    if !folder.is_dir() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StoreError::file(folder, &e))?;
+    }
+    let path = folder.join("box.lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| StoreError::file(&path, &e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.display().to_string())),
+        Err(TryLockError::Error(e)) => Err(StoreError::file(&path, &e)),
+    }
+}
+
+fn open_checked(path: &Path) -> Result<Connection, StoreError> {
+    // SQLite gives -wal and -shm the mode of the main file.
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = file.map_err(|e| StoreError::file(path, &e))?;
+    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(|e| StoreError::file(path, &e))?;
+    drop(file);
+    let mut db = connect(path)?;
+    quick_check(&db)?;
+    migrate::run(&mut db)?;
+    Ok(db)
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    // FULL: a commit is on the disk before it is acknowledged (invariant 4).
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "journal_size_limit", 8 * 1024 * 1024)?;
+    Ok(db)
+}
+
+fn quick_check(db: &Connection) -> Result<(), StoreError> {
+    let finding: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if finding == "ok" { Ok(()) } else { Err(StoreError::Damaged(finding)) }
+}
+
+/// Renames the database and its journal files, so that someone can still look at them.
+fn move_away(path: &Path, now: Millis) -> Result<PathBuf, StoreError> {
+    let name = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let aside = |suffix: &str| PathBuf::from(format!("{}.damaged-{now}{suffix}", path.display()));
+    for suffix in ["", "-wal", "-shm"] {
+        match fs::rename(name(suffix), aside(suffix)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(StoreError::file(path, &e)),
+        }
+    }
+    Ok(aside(""))
+}
+
+#[cfg(test)]
+mod tests;

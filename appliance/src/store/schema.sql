@@ -1,0 +1,153 @@
+-- The database of the box as the migrations leave it. A test compares both, so this page is always true.
+--
+-- What is kept of people, and why (R-DATA-4): a student's seat and name, a teacher's account and name. No birthday,
+-- no national id, no address, no photo, no e-mail. Each such field says its reason below.
+--
+-- Times are milliseconds since 1970-01-01T00:00:00Z. Secrets are kept as SHA-256 hashes of 256-bit random tokens,
+-- short codes as keyed hashes, passwords as argon2id.
+
+-- The room as the core last described it: one row, read when the hub starts, so that a restart in the middle of a
+-- lesson goes on where it was.
+CREATE TABLE room_state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    -- Number of the newest change that the pages may have seen; it must never go back.
+    seq INTEGER NOT NULL,
+    -- The core's own form (JSON); nothing here looks inside.
+    snapshot TEXT NOT NULL,
+    saved_at INTEGER NOT NULL
+) STRICT;
+
+-- A class. Ids are not used again (AUTOINCREMENT), so old evidence never points to another class.
+CREATE TABLE class (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- As the school writes it, e.g. 五年三班.
+    name TEXT NOT NULL
+) STRICT;
+
+-- The roster of a class.
+CREATE TABLE student (
+    class_id INTEGER NOT NULL REFERENCES class (id) ON DELETE CASCADE,
+    -- The student's number in the class (座號): what the student picks when joining.
+    seat INTEGER NOT NULL,
+    -- Reason: the teacher calls on people by name, and the panel says whose picture it is (R-CAST-3).
+    name TEXT NOT NULL,
+    PRIMARY KEY (class_id, seat)
+) STRICT, WITHOUT ROWID;
+
+-- A lesson that was held. Stays when its class is deleted, because it is evidence (R-CAST-4).
+CREATE TABLE lesson (
+    -- UUID, made when the lesson starts.
+    id TEXT PRIMARY KEY,
+    class_id INTEGER REFERENCES class (id) ON DELETE SET NULL,
+    -- The class's name on that day.
+    class_name TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    -- NULL while it runs.
+    ended_at INTEGER,
+    -- Account of the teacher. Reason: supervision is the teacher's (R-POL-7), and so is the evidence.
+    started_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX lesson_by_class ON lesson (class_id, started_at);
+
+-- Who was on the panel when (R-CAST-4).
+CREATE TABLE showing (
+    id INTEGER PRIMARY KEY,
+    lesson_id TEXT NOT NULL REFERENCES lesson (id) ON DELETE CASCADE,
+    -- Media source, e.g. seat-07 or teacher.
+    source TEXT NOT NULL,
+    -- The name that stood on the tile. Reason: the school shows per class that the panel was used by its students.
+    label TEXT NOT NULL,
+    -- The student's number; NULL when the source is no student's.
+    seat INTEGER,
+    shown_from INTEGER NOT NULL,
+    -- NULL while it is on the panel.
+    shown_to INTEGER
+) STRICT;
+
+CREATE INDEX showing_by_lesson ON showing (lesson_id, shown_from);
+
+-- The few that are on the panel now.
+CREATE INDEX showing_open ON showing (source) WHERE shown_to IS NULL;
+
+-- Accounts of teachers.
+CREATE TABLE staff (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- What is typed at sign-in; upper and lower case are the same. Reason: identification (R-DATA-6).
+    account TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    -- Shown to the class and to a second teacher. Reason: everyone sees who holds the room (R-CAST-3).
+    name TEXT NOT NULL,
+    -- argon2id in PHC form, with its salt and parameters.
+    password TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- Signed-in browsers of teachers.
+CREATE TABLE staff_session (
+    -- SHA-256 of the cookie: who reads the database cannot use it.
+    token_hash BLOB PRIMARY KEY,
+    staff_id INTEGER NOT NULL REFERENCES staff (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    -- Ends the session when it is too long ago (idle logout, R-DATA-6). Written at most once a minute.
+    last_seen INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX staff_session_by_staff ON staff_session (staff_id);
+
+-- Codes that work once: the first teacher's sign-in, the invitation of a further teacher.
+CREATE TABLE one_time_code (
+    -- HMAC-SHA256 under the key of the box: a code is short, a plain hash could be reversed.
+    hash BLOB PRIMARY KEY,
+    -- What it is good for; a code for one purpose is no good for another.
+    purpose TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    -- NULL while unused.
+    used_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Failed sign-ins that still count (5 failures, then 15 minutes: R-DATA-6), so that a restart does not clear them.
+CREATE TABLE sign_in_failure (
+    -- What was typed as account; need not exist.
+    account TEXT PRIMARY KEY,
+    -- The core's own form (JSON).
+    tally TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Panels that a teacher has paired with the room.
+CREATE TABLE panel (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- The name it gave itself, e.g. the make of the panel.
+    name TEXT NOT NULL,
+    -- SHA-256 of its bearer token.
+    token_hash BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- External programs that may publish (OBS, a phone app). Their media source is ext-ID; ids are not used again.
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    label TEXT NOT NULL,
+    -- SHA-256 of its WHIP key.
+    key_hash BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- What staff did: identity, place, time, action (R-DATA-6). Each row seals the one before it, so that a changed or
+-- missing row in the middle is found.
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    -- Account of the teacher, or what was typed at a failed sign-in. Reason: accountability (R-DATA-6).
+    who TEXT NOT NULL,
+    -- Network address the request came from, or "console".
+    place TEXT NOT NULL,
+    action TEXT NOT NULL,
+    -- JSON.
+    detail TEXT NOT NULL,
+    -- `this` of the row before; 32 zero bytes in the first.
+    prev BLOB NOT NULL,
+    -- SHA-256 over prev and all fields of this row.
+    this BLOB NOT NULL
+) STRICT;

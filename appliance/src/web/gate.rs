@@ -1,0 +1,252 @@
+//! Who is asking: credentials in, [`Who`] out.
+//!
+//! Students carry signed passes that need no look-up and end with their lesson. Teachers have a cookie, panels and
+//! programs a token; those are looked up, so that they can be taken back.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use appliance_core::{
+    access::Who,
+    room::Pass,
+    throttle::{Rule, Tally, Throttle, Verdict},
+};
+use axum::{
+    extract::{ConnectInfo, FromRequestParts, Request},
+    http::{HeaderMap, Method, header, request::Parts},
+};
+use classroom_protocol::{Millis, Problem, ProblemCode};
+use subtle::ConstantTimeEq as _;
+
+use super::reply::Refusal;
+use crate::{
+    clock,
+    room::RoomHandle,
+    staff::{BoxKey, Kind, Token},
+    store::{Accounts, Panels, Sources, StoreError},
+};
+
+/// Name of the teachers' cookie.
+pub const COOKIE: &str = "staff";
+
+/// Proves callers. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    key: Arc<BoxKey>,
+    room: RoomHandle,
+    accounts: Accounts,
+    panels: Panels,
+    sources: Sources,
+    ops_token: Option<String>,
+    idle: Millis,
+}
+
+/// On which kind of listener a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Plain HTTP, bound to a loopback address: someone on the box itself.
+    Loopback,
+    /// TLS, from anywhere.
+    Tls,
+}
+
+/// A caller's credentials as they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    bearer: Option<String>,
+    cookie: Option<String>,
+}
+
+impl Proof {
+    /// The teachers' cookie, if there was one.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+}
+
+impl Gate {
+    /// A gate that knows these keys and accounts. Teachers are signed out after `idle` without use (R-DATA-6).
+    pub fn new(
+        key: Arc<BoxKey>,
+        room: RoomHandle,
+        accounts: Accounts,
+        panels: Panels,
+        sources: Sources,
+        ops_token: Option<String>,
+        idle: Millis,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { key, room, accounts, panels, sources, ops_token, idle }) }
+    }
+
+    /// The credentials of a request: `Authorization: Bearer`, for a WebSocket of a browser the subprotocol
+    /// `bearer.…`, and the teachers' cookie.
+    pub fn proof(&self, headers: &HeaderMap) -> Proof {
+        let text = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let authorization = text(header::AUTHORIZATION).find_map(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        });
+        let subprotocol = || {
+            let mut offered = text(header::SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
+            offered.find_map(|name| name.trim().strip_prefix("bearer.").map(str::to_owned))
+        };
+        let cookie = text(header::COOKIE).flat_map(|value| value.split(';')).find_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            (name == COOKIE).then(|| value.to_owned())
+        });
+        Proof { bearer: authorization.or_else(subprotocol), cookie }
+    }
+
+    /// Who is asking. A bearer token outweighs the cookie, so that a student's tab in a teacher's browser is a
+    /// student's.
+    ///
+    /// # Errors
+    /// `not-allowed` when a cookie came with a request that another site sent; `internal` when the store fails.
+    pub fn who(&self, request: &Request) -> impl Future<Output = Result<Who, Refusal>> + Send + use<> {
+        let proof = self.proof(request.headers());
+        let by_cookie = proof.bearer.is_none() && proof.cookie.is_some();
+        let refused = by_cookie && foreign(request);
+        let operator = proof == Proof::default() && self.inner.ops_token.is_none() && on_the_box(request);
+        let gate = self.clone();
+        async move {
+            if refused {
+                return Err(ProblemCode::NotAllowed.into());
+            }
+            if operator {
+                return Ok(Who::Ops);
+            }
+            gate.identify(&proof).await.map_err(|error| Refusal::internal(&error))
+        }
+    }
+
+    /// Whether credentials that were good are good still.
+    pub async fn still_holds(&self, proof: &Proof) -> bool {
+        // When the store fails a running page is not thrown out; its commands are refused until it is back.
+        self.identify(proof).await.map_or(true, |who| who != Who::Nobody)
+    }
+
+    async fn identify(&self, proof: &Proof) -> Result<Who, StoreError> {
+        let Inner { key, room, accounts, panels, sources, ops_token, idle } = &*self.inner;
+        if let Some(bearer) = &proof.bearer {
+            if let Ok(claims) = key.verify(bearer, clock::now()) {
+                let pass = || claims.seat.map(|seat| Pass { lesson: claims.lesson.clone(), seat, epoch: claims.epoch });
+                return Ok(match claims.kind {
+                    Kind::Ticket if room.now().lesson_id() == Some(&claims.lesson) => {
+                        Who::Ticket { lesson: claims.lesson }
+                    }
+                    Kind::Ticket => Who::Nobody,
+                    Kind::Student => pass().filter(|pass| room.now().holds(pass)).map_or(Who::Nobody, Who::Student),
+                    Kind::WhipKey => pass().filter(|pass| room.now().holds(pass)).map_or(Who::Nobody, Who::SeatKey),
+                });
+            }
+            if ops_token.as_ref().is_some_and(|token| token.as_bytes().ct_eq(bearer.as_bytes()).into()) {
+                return Ok(Who::Ops);
+            }
+            let hash = Token::hash(bearer);
+            if let Some(panel) = panels.by_token(hash).await? {
+                return Ok(Who::Display { id: panel.id });
+            }
+            return Ok(sources.by_key(hash).await?.map_or(Who::Nobody, |source| Who::Source(source.source)));
+        }
+        let Some(cookie) = &proof.cookie else { return Ok(Who::Nobody) };
+        let session = accounts.session(Token::hash(cookie), clock::now(), *idle).await?;
+        Ok(session.map_or(Who::Nobody, |session| Who::Staff { id: session.staff, name: session.name }))
+    }
+}
+
+/// Whether someone on the box itself asks for the metrics. The host's name is looked at because a page from afar can
+/// have its own name point to 127.0.0.1.
+fn on_the_box(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    request.uri().path() == "/metrics"
+        && request.extensions().get() == Some(&Via::Loopback)
+        && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Whether a request that carries the cookie was sent by another site. Browsers say so; what changes nothing and
+/// opens no socket may come from anywhere.
+fn foreign(request: &Request) -> bool {
+    let headers = request.headers();
+    let harmless = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+    if harmless {
+        return false;
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let host = text("host").map(str::to_owned).or_else(|| request.uri().authority().map(ToString::to_string));
+    match (text("origin"), host) {
+        (Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, name)| name != host),
+        // No browser: curl and our own programs send neither header, and have no cookie jar to be misused.
+        (None, _) => false,
+        (Some(_), None) => true,
+    }
+}
+
+/// The address of the caller.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(info.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip().to_canonical())))
+    }
+}
+
+/// Counts wrong codes and passwords, by who tries and all together.
+#[derive(Clone)]
+pub struct Guesses(Arc<Mutex<Throttle<String>>>);
+
+/// So many who tried wrong are remembered; the oldest is forgotten first.
+const REMEMBERED: usize = 4096;
+
+impl Guesses {
+    /// Nobody has guessed yet.
+    pub fn new(each: Rule, all: Option<Rule>) -> Self {
+        Self(Arc::new(Mutex::new(Throttle::new(each, all, REMEMBERED))))
+    }
+
+    /// Whether `who` may try. The try counts as wrong until [`Self::succeeded`] is called.
+    ///
+    /// # Errors
+    /// `too-many-tries` with how long to wait.
+    pub fn attempt(&self, who: &str, now: Millis) -> Result<(), Refusal> {
+        match self.lock().attempt(&who.to_owned(), now) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny { retry_after } => {
+                Err(Problem::new(ProblemCode::TooManyTries).retry_after(retry_after).into())
+            }
+        }
+    }
+
+    /// What `who` has on the slate, to be kept across a restart.
+    pub fn tally(&self, who: &str) -> Option<Tally> {
+        self.lock().tally(&who.to_owned())
+    }
+
+    /// Puts a kept slate back.
+    pub fn restore(&self, who: String, tally: Tally) {
+        self.lock().restore(who, tally);
+    }
+
+    /// The latest try of `who` was right.
+    pub fn succeeded(&self, who: &str) {
+        self.lock().succeeded(&who.to_owned());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Throttle<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,259 @@
+//! WHIP (RFC 9725) and WHEP: offers in, answers out; the forwarder does the rest.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use appliance_core::access::Who;
+use axum::{
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use classroom_protocol::{Problem, ProblemCode, SourceId};
+use serde::Deserialize;
+
+use super::{
+    reply::{DONE, Json, Refusal, text_of},
+    routes::Caller,
+};
+use crate::{
+    media::{Answer, Layer, MediaError, MediaHandle, SessionId},
+    room::RoomHandle,
+};
+
+/// An SDP offer's bytes. Chromium's with all codecs has about 8 KiB.
+pub const OFFER_BYTES: usize = 64 * 1024;
+const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// What the media routes need.
+#[derive(Clone)]
+pub struct MediaState {
+    /// The forwarder.
+    pub media: MediaHandle,
+    /// Says who may publish now.
+    pub room: RoomHandle,
+    /// Who made which session: only they may change or end it. At most as many as the forwarder serves.
+    pub owners: Owners,
+    /// `Link` headers that name the school's TURN servers; empty inside the room.
+    pub ice_servers: Arc<Vec<HeaderValue>>,
+}
+
+/// Who made which media session.
+#[derive(Clone, Default)]
+pub struct Owners(Arc<Mutex<HashMap<SessionId, (SourceId, String)>>>);
+
+impl Owners {
+    fn set(&self, session: SessionId, source: SourceId, owner: String) {
+        self.lock().insert(session, (source, owner));
+    }
+
+    /// Forgets a session that has ended.
+    pub fn forget(&self, session: SessionId) {
+        self.lock().remove(&session);
+    }
+
+    fn publishes(&self, source: &SourceId, owner: &str) -> bool {
+        self.lock().values().any(|(of, by)| of == source && by == owner)
+    }
+
+    fn check(&self, session: SessionId, source: &SourceId, owner: &str) -> Result<(), ProblemCode> {
+        match self.lock().get(&session) {
+            Some((of, by)) if of == source && by == owner => Ok(()),
+            // Whose session it is, is nobody's business.
+            Some(_) | None => Err(ProblemCode::NotFound),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, (SourceId, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn source_of(text: &str) -> Result<SourceId, ProblemCode> {
+    text.parse().map_err(|_| ProblemCode::NotFound)
+}
+
+fn refuse(error: MediaError) -> Refusal {
+    match &error {
+        MediaError::Internal(_) => Refusal::internal(&error),
+        MediaError::SourceSilent => Problem::new(error.code()).retry_after(1).into(),
+        MediaError::Full => Problem::new(error.code()).retry_after(5).into(),
+        MediaError::BadSdp(why) => {
+            tracing::info!(%why, "an offer was refused");
+            error.code().into()
+        }
+        _ => error.code().into(),
+    }
+}
+
+fn owner(who: &Who) -> String {
+    match who {
+        Who::Display { id } => format!("display {id}"),
+        who => who.publisher_key(),
+    }
+}
+
+/// `OPTIONS`: what is taken, and the ICE servers (RFC 9725 §4.2, §4.6).
+pub async fn options(State(state): State<MediaState>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert("accept-post", HeaderValue::from_static(SDP));
+    headers.insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+    link(headers, &state.ice_servers);
+    response
+}
+
+fn link(headers: &mut HeaderMap, servers: &[HeaderValue]) {
+    servers.iter().for_each(|server| {
+        headers.append(header::LINK, server.clone());
+    });
+}
+
+fn created(state: &MediaState, path: &str, answer: Answer) -> Result<Response, Refusal> {
+    let mut response = (StatusCode::CREATED, answer.sdp).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
+    headers.insert("accept-patch", HeaderValue::from_static(FRAGMENT));
+    let location = HeaderValue::try_from(format!("{path}/{}", answer.session));
+    headers.insert(header::LOCATION, location.map_err(|error| Refusal::internal(&error))?);
+    headers.insert(header::ETAG, HeaderValue::try_from(answer.etag).map_err(|error| Refusal::internal(&error))?);
+    link(headers, &state.ice_servers);
+    Ok(response)
+}
+
+/// `POST /whip/{source}`.
+///
+/// # Errors
+/// `not-allowed` for another's source, `no-lesson`, `not-approved`, `not-holder`, `source-busy`, `bad-sdp`, `full`.
+pub async fn publish(
+    State(state): State<MediaState>,
+    who: Caller,
+    Path(source): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let source = source_of(&source)?;
+    if who.publishes().as_ref() != Some(&source) {
+        return Err(ProblemCode::NotAllowed.into());
+    }
+    let room = state.room.now();
+    match &who.0 {
+        Who::Student(pass) | Who::SeatKey(pass) => room.may_publish(pass)?,
+        Who::Staff { id, .. } => room.may_publish_as_staff(Some(*id))?,
+        _ => room.may_publish_as_staff(None)?,
+    }
+    let offer = text_of(request, SDP).await?;
+    let owner = owner(&who);
+    let again = state.owners.publishes(&source, &owner);
+    let answer = state.media.publish(source.clone(), offer, again).await.map_err(refuse)?;
+    state.owners.set(answer.session, source.clone(), owner);
+    created(&state, &format!("/whip/{source}"), answer)
+}
+
+/// `POST /whep/{source}`.
+///
+/// # Errors
+/// `source-silent` with `Retry-After`, `bad-sdp`, `full`.
+pub async fn view(
+    State(state): State<MediaState>,
+    who: Caller,
+    Path(source): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let source = source_of(&source)?;
+    let offer = text_of(request, SDP).await?;
+    let answer = state.media.view(source.clone(), offer).await.map_err(refuse)?;
+    state.owners.set(answer.session, source.clone(), owner(&who));
+    created(&state, &format!("/whep/{source}"), answer)
+}
+
+fn own(state: &MediaState, who: &Who, source: &str, session: &str) -> Result<SessionId, Refusal> {
+    let source = source_of(source)?;
+    let session: SessionId = session.parse().map_err(refuse)?;
+    state.owners.check(session, &source, &owner(who))?;
+    Ok(session)
+}
+
+/// `PATCH` of a session: trickled candidates (`If-Match` with the entity tag) or an ICE restart (`If-Match: *`),
+/// RFC 9725 §4.3.
+///
+/// # Errors
+/// `not-found`, `stale-etag`, `bad-sdp`; 428 as `bad-input` naming `if-match` when the header is missing.
+pub async fn patch(
+    State(state): State<MediaState>,
+    who: Caller,
+    Path((source, session)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let session = own(&state, &who, &source, &session)?;
+    let condition = request.headers().get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let fragment = text_of(request, FRAGMENT).await?;
+    match condition.as_deref() {
+        None => Err(Problem { status: 428, ..Problem::new(ProblemCode::BadInput).field("if-match") }.into()),
+        Some("*") => {
+            let (fragment, etag) = state.media.restart(session, fragment).await.map_err(refuse)?;
+            let mut response = (StatusCode::OK, fragment).into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
+            headers.insert(header::ETAG, HeaderValue::try_from(etag).map_err(|error| Refusal::internal(&error))?);
+            Ok(response)
+        }
+        Some(etag) => {
+            state.media.trickle(session, etag, fragment).await.map_err(refuse)?;
+            Ok(DONE.into_response())
+        }
+    }
+}
+
+/// `DELETE` of a session.
+///
+/// # Errors
+/// `not-found`.
+pub async fn close(
+    State(state): State<MediaState>,
+    who: Caller,
+    Path((source, session)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let session = own(&state, &who, &source, &session)?;
+    state.media.close(session).await.map_err(refuse)?;
+    state.owners.forget(session);
+    Ok(StatusCode::OK)
+}
+
+/// Body of `POST /whep/{source}/{session}/layer`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Most {
+    max: Size,
+}
+
+/// A simulcast layer by its rid.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Size {
+    L,
+    M,
+    H,
+}
+
+/// `POST /whep/{source}/{session}/layer`: the highest simulcast layer that this viewer has a use for.
+///
+/// # Errors
+/// `not-found`, `bad-input`.
+pub async fn layer(
+    State(state): State<MediaState>,
+    who: Caller,
+    Path((source, session)): Path<(String, String)>,
+    Json(Most { max }): Json<Most>,
+) -> Result<StatusCode, Refusal> {
+    let session = own(&state, &who, &source, &session)?;
+    let max = match max {
+        Size::L => Layer::Low,
+        Size::M => Layer::Middle,
+        Size::H => Layer::High,
+    };
+    state.media.set_max_layer(session, max).await.map_err(refuse)?;
+    Ok(DONE)
+}

@@ -1,0 +1,183 @@
+//! `GET /metrics`: what Prometheus reads.
+
+use std::sync::atomic::AtomicU64;
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::reply::Refusal;
+use crate::{
+    media::{MediaHandle, MediaStats, PublisherStats, ViewerStats},
+    room::RoomHandle,
+    telemetry,
+};
+
+/// What the metrics are read from.
+#[derive(Clone)]
+pub struct MetricsState {
+    /// The forwarder.
+    pub media: MediaHandle,
+    /// The room.
+    pub room: RoomHandle,
+}
+
+/// One encoding of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stream {
+    source: String,
+    kind: &'static str,
+    layer: &'static str,
+}
+
+/// One viewer. The session's name is cut short: it tells viewers apart and opens nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Viewer {
+    source: String,
+    viewer: String,
+}
+
+type Count<L> = Family<L, Counter>;
+type Level<L> = Family<L, Gauge<f64, AtomicU64>>;
+
+#[derive(Default)]
+struct Streams {
+    packets: Count<Stream>,
+    bytes: Count<Stream>,
+    lost: Count<Stream>,
+    bitrate: Level<Stream>,
+    frame_rate: Level<Stream>,
+    freezes: Count<Stream>,
+    keyframes: Count<Stream>,
+    age: Level<Stream>,
+}
+
+#[derive(Default)]
+struct Viewers {
+    packets: Count<Viewer>,
+    bytes: Count<Viewer>,
+    loss: Level<Viewer>,
+    estimate: Level<Viewer>,
+    layer: Level<Viewer>,
+    rtt: Level<Viewer>,
+    nacks: Count<Viewer>,
+    plis: Count<Viewer>,
+    dropped: Count<Viewer>,
+}
+
+/// Answers in the text format of OpenMetrics.
+///
+/// # Errors
+/// `internal` when the forwarder is gone.
+pub async fn metrics(State(state): State<MetricsState>) -> Result<Response, Refusal> {
+    let stats = state.media.stats().await.map_err(|error| Refusal::internal(&error))?;
+    let mut registry = Registry::with_prefix("classroom");
+    describe(&mut registry, &stats);
+    let room = Gauge::<i64>::default();
+    room.set(i64::from(state.room.now().lesson_id().is_some()));
+    registry.register("lesson", "1 while a lesson is running", room);
+    telemetry::register_process(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|error| Refusal::internal(&error))?;
+    let mut response = text.into_response();
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+fn describe(registry: &mut Registry, stats: &MediaStats) {
+    let (streams, viewers) = (Streams::default(), Viewers::default());
+    for source in &stats.sources {
+        let name = source.source.to_string();
+        source.publisher.iter().for_each(|publisher| streams.add(&name, publisher));
+        source.viewers.iter().for_each(|viewer| viewers.add(&name, viewer));
+    }
+    streams.register(registry);
+    viewers.register(registry);
+    for (name, help, value) in [
+        ("media_junk_datagrams", "Datagrams that belong to no session", stats.junk),
+        ("media_send_dropped", "Datagrams that the kernel did not take", stats.send_dropped),
+        ("media_events_dropped", "Events that nobody read in time", stats.events_dropped),
+        ("media_forwarded_packets", "RTP packets sent to viewers", stats.forwarded),
+    ] {
+        registry.register(name, help, counted(value));
+    }
+}
+
+fn counted(value: u64) -> Counter {
+    let counter = Counter::default();
+    counter.inc_by(value);
+    counter
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; nothing here comes near 2^53")]
+fn level(value: u64) -> f64 {
+    value as f64
+}
+
+impl Streams {
+    fn add(&self, source: &str, publisher: &PublisherStats) {
+        for layer in &publisher.layers {
+            let labels = Stream {
+                source: source.to_owned(),
+                kind: if layer.video { "video" } else { "audio" },
+                layer: layer.layer.map_or("", |layer| layer.rid()),
+            };
+            self.packets.get_or_create(&labels).inc_by(layer.packets);
+            self.bytes.get_or_create(&labels).inc_by(layer.bytes);
+            self.lost.get_or_create(&labels).inc_by(layer.lost);
+            self.freezes.get_or_create(&labels).inc_by(layer.freezes);
+            self.keyframes.get_or_create(&labels).inc_by(layer.keyframes);
+            self.bitrate.get_or_create(&labels).set(level(layer.bitrate));
+            self.frame_rate.get_or_create(&labels).set(f64::from(layer.frames_per_second));
+            self.age.get_or_create(&labels).set(layer.age.as_secs_f64());
+        }
+    }
+
+    fn register(self, registry: &mut Registry) {
+        registry.register("stream_packets", "RTP packets received", self.packets);
+        registry.register("stream_bytes", "RTP payload bytes received", self.bytes);
+        registry.register("stream_lost", "RTP packets that never came", self.lost);
+        registry.register("stream_bitrate_bps", "Bits per second over the last second", self.bitrate);
+        registry.register("stream_frame_rate", "Complete frames over the last second", self.frame_rate);
+        registry.register("stream_freezes", "Gaps of more than 500 ms between frames", self.freezes);
+        registry.register("stream_keyframes", "Keyframes begun", self.keyframes);
+        registry.register("stream_age_seconds", "Time since the last packet", self.age);
+    }
+}
+
+impl Viewers {
+    fn add(&self, source: &str, stats: &ViewerStats) {
+        let viewer = stats.session.to_string().chars().take(8).collect();
+        let labels = Viewer { source: source.to_owned(), viewer };
+        self.packets.get_or_create(&labels).inc_by(stats.packets);
+        self.bytes.get_or_create(&labels).inc_by(stats.bytes);
+        self.nacks.get_or_create(&labels).inc_by(stats.nacks);
+        self.plis.get_or_create(&labels).inc_by(stats.plis);
+        self.dropped.get_or_create(&labels).inc_by(stats.dropped);
+        self.loss.get_or_create(&labels).set(f64::from(stats.loss));
+        self.estimate.get_or_create(&labels).set(level(stats.estimate));
+        self.rtt.get_or_create(&labels).set(stats.rtt.map_or(f64::NAN, |rtt| rtt.as_secs_f64()));
+        let layer = stats.layer.map_or(f64::NAN, |layer| f64::from(layer as u8));
+        self.layer.get_or_create(&labels).set(layer);
+    }
+
+    fn register(self, registry: &mut Registry) {
+        registry.register("viewer_packets", "RTP packets sent", self.packets);
+        registry.register("viewer_bytes", "RTP bytes sent", self.bytes);
+        registry.register("viewer_loss_ratio", "Loss that the viewer reports, 0 to 1", self.loss);
+        registry.register("viewer_estimate_bps", "What the path to the viewer can carry", self.estimate);
+        registry.register("viewer_layer", "Simulcast layer sent: 0 low, 1 middle, 2 high", self.layer);
+        registry.register("viewer_rtt_seconds", "Round trip", self.rtt);
+        registry.register("viewer_nacks", "Packets asked for again", self.nacks);
+        registry.register("viewer_plis", "Keyframes asked for", self.plis);
+        registry.register("viewer_dropped", "Packets thrown away for a slow TCP viewer", self.dropped);
+    }
+}

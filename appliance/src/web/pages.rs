@@ -1,0 +1,104 @@
+//! The pages, built from `ui/` into the program.
+
+use std::sync::Arc;
+
+use appliance_core::room::Facts;
+use axum::{
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use classroom_protocol::ProblemCode;
+use qrcode::{QrCode, render::svg};
+use rust_embed::RustEmbed;
+
+use super::reply::Refusal;
+
+// Without the built pages the program still compiles, so that tests of other parts need no Node.
+#[derive(RustEmbed)]
+#[folder = "ui/dist/"]
+#[allow_missing = true]
+struct Built;
+
+/// What the pages need.
+#[derive(Clone)]
+pub struct PagesState {
+    /// The room's address, for the QR code.
+    pub facts: Arc<Facts>,
+}
+
+/// `GET /`: most who type the bare address are students.
+pub async fn root() -> Redirect {
+    Redirect::to("/join")
+}
+
+/// `GET /join`.
+pub async fn join() -> Response {
+    page("join.html")
+}
+
+/// `GET /teach`.
+pub async fn teach() -> Response {
+    page("teach.html")
+}
+
+/// `GET /panel`.
+pub async fn panel() -> Response {
+    page("panel.html")
+}
+
+/// `GET /assets/{*path}`: names carry a hash of the content, so they may be kept for ever.
+pub async fn asset(Path(path): Path<String>) -> Response {
+    let mut response = file(&format!("assets/{path}"));
+    if response.status().is_success() {
+        let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+        response.headers_mut().insert(header::CACHE_CONTROL, forever);
+    }
+    response
+}
+
+/// `GET /healthz`.
+pub async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /api/qr.svg`: the address of the students' page. It holds no room code: that one is read off the panel.
+///
+/// # Errors
+/// `internal` when the address is too long for a QR code.
+pub async fn qr(State(state): State<PagesState>) -> Result<Response, Refusal> {
+    let code = QrCode::new(&state.facts.join_url).map_err(|error| Refusal::internal(&error))?;
+    let picture = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
+    let mut response = picture.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// What no route answers.
+pub async fn nowhere() -> Refusal {
+    ProblemCode::NotFound.into()
+}
+
+fn page(name: &str) -> Response {
+    let mut response = file(name);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn file(name: &str) -> Response {
+    let Some(found) = Built::get(name) else {
+        return if name.starts_with("assets/") {
+            Refusal::from(ProblemCode::NotFound).into_response()
+        } else {
+            (StatusCode::NOT_FOUND, "This program was built without its pages: run `make ui` and build again.\n")
+                .into_response()
+        };
+    };
+    let kind = mime_guess::from_path(name).first_or_octet_stream();
+    let kind =
+        HeaderValue::try_from(kind.essence_str()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let mut response = found.data.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

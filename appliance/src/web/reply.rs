@@ -1,0 +1,106 @@
+//! Bodies in and out: JSON that names the wrong field, problems as RFC 9457 says.
+
+use axum::{
+    extract::{FromRequest, Request},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use classroom_protocol::{Problem, ProblemCode};
+use serde::de::DeserializeOwned;
+
+/// What a handler answers with when it can't do what it was asked.
+#[derive(Debug)]
+pub struct Refusal(pub Box<Problem>);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<ProblemCode> for Refusal {
+    fn from(code: ProblemCode) -> Self {
+        Problem::new(code).into()
+    }
+}
+
+impl Refusal {
+    /// The box failed: the log has the whole error, the outside only that it happened.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        ProblemCode::Internal.into()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Problem { status, retry_after, code, .. } = *self.0;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if code == ProblemCode::SignedOut {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// A JSON body. A wrong one is refused with the name of the field.
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let is_json = content_type(&request).is_some_and(|kind| kind == "application/json");
+        if !is_json {
+            return Err(ProblemCode::WrongContentType.into());
+        }
+        let body = body(request, state).await?;
+        let mut reader = serde_json::Deserializer::from_slice(&body);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner().to_string();
+            // serde names an unknown or missing field in its message only.
+            let named = inner.split('`').nth(1).filter(|_| inner.contains("field")).map(str::to_owned);
+            Problem::new(ProblemCode::BadInput).field(named.unwrap_or(path))
+        })?;
+        reader.end().map_err(|_| ProblemCode::BadInput)?;
+        Ok(Self(value))
+    }
+}
+
+/// The media type of the body, without parameters, in lower case.
+pub fn content_type(request: &Request) -> Option<String> {
+    let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The whole body; the gate has read it within the route's limit.
+///
+/// # Errors
+/// `bad-input` when it can't be had.
+pub async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    Bytes::from_request(request, state).await.map_err(|_| ProblemCode::BadInput.into())
+}
+
+/// The whole body as text, if it has this media type.
+///
+/// # Errors
+/// `wrong-content-type`, `bad-input` when it is no UTF-8.
+pub async fn text_of(request: Request, kind: &str) -> Result<String, Refusal> {
+    if content_type(&request).is_none_or(|given| given != kind) {
+        return Err(ProblemCode::WrongContentType.into());
+    }
+    let body = body(request, &()).await?;
+    String::from_utf8(body.into()).map_err(|_| ProblemCode::BadInput.into())
+}
+
+/// The answer to a command that has nothing to tell.
+pub const DONE: StatusCode = StatusCode::NO_CONTENT;

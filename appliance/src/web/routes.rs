@@ -1,0 +1,138 @@
+//! A route can't be declared without the rule that guards it, and the table of all of them can be printed.
+
+use appliance_core::access::{Rule, Who};
+use std::time::Duration;
+
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    handler::Handler,
+    http::{HeaderValue, Method, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use classroom_protocol::{Problem, ProblemCode};
+use tokio::time::timeout;
+
+use super::{gate::Gate, reply::Refusal};
+
+/// Bodies of JSON commands, in bytes, unless the route says otherwise.
+const BODY: usize = 64 * 1024;
+/// A client has this long to send its body: 64 KiB take half of it on a line of 100 kbit/s.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One declared route.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Declared {
+    /// Method.
+    pub method: String,
+    /// Path, with `{name}` for its variable parts.
+    pub path: &'static str,
+    /// Name of its rule.
+    pub rule: &'static str,
+}
+
+/// Routes with their rules.
+pub(super) struct Routes {
+    gate: Gate,
+    router: Router,
+    table: Vec<Declared>,
+}
+
+impl Routes {
+    /// No route yet; every one that is added passes through `gate`.
+    pub(super) fn new(gate: Gate) -> Self {
+        Self { gate, router: Router::new(), table: vec![] }
+    }
+
+    /// Adds a route. `state` is all that its handler gets.
+    #[must_use]
+    pub(super) fn at<H, T, S>(self, method: Method, path: &'static str, rule: Rule, handler: H, state: &S) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.at_with_limit(method, path, rule, BODY, handler, state)
+    }
+
+    /// Adds a route whose body may have up to `limit` bytes.
+    #[must_use]
+    pub(super) fn at_with_limit<H, T, S>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        rule: Rule,
+        limit: usize,
+        handler: H,
+        state: &S,
+    ) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        // Every method used here has a filter; one without could not be declared.
+        let Ok(filter) = MethodFilter::try_from(method.clone()) else { return self };
+        let guard = Guard { gate: self.gate.clone(), rule, limit };
+        let guarded = on(filter, handler)
+            .with_state(state.clone())
+            // Not `layer`: a method that is not declared is answered with 405, whoever asks.
+            .route_layer(from_fn_with_state(guard, check));
+        self.router = self.router.route(path, guarded);
+        self.table.push(Declared { method: method.to_string(), path, rule: rule.name() });
+        self
+    }
+
+    /// The router and the table of what was declared.
+    pub(super) fn finish(self) -> (Router, Vec<Declared>) {
+        (self.router, self.table)
+    }
+}
+
+#[derive(Clone)]
+struct Guard {
+    gate: Gate,
+    rule: Rule,
+    limit: usize,
+}
+
+/// Lets a request through whose caller the rule admits, with its whole body in memory: so a slow or endless body ends
+/// here, and a refusal never leaves half a body on the connection.
+async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let who = guard.gate.who(&request).await;
+    let (mut parts, body) = request.into_parts();
+    let declared =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let body = if declared.is_some_and(|size| size > guard.limit) {
+        Err(Problem::new(ProblemCode::TooLarge))
+    } else {
+        match timeout(PATIENCE, to_bytes(body, guard.limit)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(_)) => Err(Problem::new(ProblemCode::TooLarge)),
+            Err(_) => Err(Problem { status: 408, ..Problem::new(ProblemCode::BadInput).field("body") }),
+        }
+    };
+    let whole = body.is_ok();
+    let mut response = match (who, body) {
+        (Err(refusal), _) => refusal.into_response(),
+        (Ok(who), _) if !guard.rule.admits(&who) => {
+            let code = if who == Who::Nobody { ProblemCode::SignedOut } else { ProblemCode::NotAllowed };
+            Refusal::from(code).into_response()
+        }
+        (Ok(_), Err(problem)) => Refusal::from(problem).into_response(),
+        (Ok(who), Ok(body)) => {
+            parts.extensions.insert(who);
+            next.run(Request::from_parts(parts, Body::from(body))).await
+        }
+    };
+    if !whole {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Who passed the gate; every handler can ask.
+pub(super) type Caller = Extension<Who>;

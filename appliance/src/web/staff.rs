@@ -1,0 +1,224 @@
+//! Teachers' accounts: the first sign-in by a one-time code, then account and password.
+
+use std::sync::Arc;
+
+use appliance_core::access::Who;
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use classroom_protocol::{Millis, Problem, ProblemCode};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{
+    audit::Auditor,
+    gate::{COOKIE, Gate, Guesses, Peer, Via},
+    reply::{DONE, Json, Refusal},
+    routes::Caller,
+};
+use crate::{
+    clock,
+    staff::{BoxKey, Passwords, Token, check_password, setup_code},
+    store::{Accounts, Codes, Failures, NewStaff, Purpose, StaffId, StoreError},
+};
+
+/// An invitation of a further teacher is good for this long.
+const INVITE_MS: u64 = 24 * 3_600_000;
+
+/// What the accounts' routes need.
+#[derive(Clone)]
+pub struct StaffState {
+    /// The accounts.
+    pub accounts: Accounts,
+    /// The one-time codes.
+    pub codes: Codes,
+    /// Hashes codes.
+    pub key: Arc<BoxKey>,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Counts wrong passwords by account and wrong codes by address (R-DATA-6: 5 failures, then 15 minutes).
+    pub sign_ins: Guesses,
+    /// Keeps the wrong passwords, so that a restart does not clear them.
+    pub failures: Failures,
+    /// Idle time after which a session ends.
+    pub idle: Millis,
+    /// Finds the cookie of who signs out.
+    pub gate: Gate,
+    /// Keeps what staff do.
+    pub audit: Auditor,
+    /// Told when the first account is made.
+    pub setup: Arc<watch::Sender<bool>>,
+}
+
+/// Body of `POST /api/staff/first-sign-in`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstSignIn {
+    code: String,
+    account: String,
+    name: String,
+    password: String,
+}
+
+/// Body of `POST /api/staff/sign-in`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    account: String,
+    password: String,
+}
+
+/// A one-time code for a further teacher.
+#[derive(Serialize)]
+pub struct Invite {
+    code: String,
+}
+
+/// An account's name: 1 to 40 characters without spaces at its ends.
+fn account_of(text: &str) -> Option<String> {
+    let text = text.trim();
+    let fits = (1..=40).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    fits.then(|| text.to_owned())
+}
+
+fn store(error: StoreError) -> Refusal {
+    Refusal::internal(&error)
+}
+
+/// `POST /api/staff/first-sign-in`: a one-time code makes an account and signs it in.
+///
+/// # Errors
+/// `wrong-code`, `weak-password`, `bad-input` naming `account` (taken or malformed) or `name`, `too-many-tries`.
+pub async fn first_sign_in(
+    State(state): State<StaffState>,
+    peer: Peer,
+    via: axum::Extension<Via>,
+    Json(body): Json<FirstSignIn>,
+) -> Result<Response, Refusal> {
+    let now = clock::now();
+    let account = account_of(&body.account).ok_or_else(|| Problem::new(ProblemCode::BadInput).field("account"))?;
+    let name = body.name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > 40 || name.chars().any(char::is_control) {
+        return Err(Problem::new(ProblemCode::BadInput).field("name").into());
+    }
+    check_password(&account, &body.password).map_err(|_| Problem::new(ProblemCode::WeakPassword).field("password"))?;
+    state.sign_ins.attempt(&format!("code from {}", peer.0), now)?;
+    let password = state.passwords.hash(body.password).await.map_err(|error| Refusal::internal(&error))?;
+    let hash = state.key.hash_code(&body.code);
+    let new = NewStaff { account: account.clone(), name: name.clone(), password };
+    let mut made = Err(None);
+    for purpose in [Purpose::FirstSignIn, Purpose::Invite] {
+        match state.accounts.create_with_code(hash, purpose, new.clone(), now).await {
+            Ok(Ok(id)) => {
+                made = Ok(id);
+                break;
+            }
+            Ok(Err(why)) => made = Err(Some(why)),
+            Err(StoreError::Taken) => return Err(Problem::new(ProblemCode::BadInput).field("account").into()),
+            Err(error) => return Err(store(error)),
+        }
+    }
+    let id = made.map_err(|_| Problem::new(ProblemCode::WrongCode).field("code"))?;
+    state.sign_ins.succeeded(&format!("code from {}", peer.0));
+    // The first account ends the set-up: a code that is still about is void.
+    state.codes.revoke(Purpose::FirstSignIn).await.map_err(store)?;
+    state.setup.send_replace(false);
+    state.audit.note(&name, peer.0, "staff-create", serde_json::json!({ "account": account })).await;
+    signed_in(&state, id, *via).await
+}
+
+/// `POST /api/staff/sign-in`.
+///
+/// # Errors
+/// `wrong-password`, `too-many-tries`.
+pub async fn sign_in(
+    State(state): State<StaffState>,
+    peer: Peer,
+    via: axum::Extension<Via>,
+    Json(body): Json<SignIn>,
+) -> Result<Response, Refusal> {
+    let now = clock::now();
+    let account = account_of(&body.account).ok_or(ProblemCode::WrongPassword)?;
+    // Upper and lower case are one account.
+    let slate = account.to_lowercase();
+    state.sign_ins.attempt(&slate, now)?;
+    if let Some(tally) = state.sign_ins.tally(&slate) {
+        state.failures.save(slate.clone(), tally, now).await.map_err(store)?;
+    }
+    let known = state.accounts.by_account(account.clone()).await.map_err(store)?;
+    // An unknown account takes as long as a wrong password, so that nobody learns which accounts there are.
+    let hash = known.as_ref().map(|staff| staff.password.clone());
+    let right = state.passwords.verify(hash, body.password).await.map_err(|error| Refusal::internal(&error))?;
+    let Some(staff) = known.filter(|_| right) else {
+        state.audit.note(&account, peer.0, "staff-sign-in-failed", serde_json::Value::Null).await;
+        return Err(ProblemCode::WrongPassword.into());
+    };
+    state.sign_ins.succeeded(&slate);
+    state.failures.clear(slate).await.map_err(store)?;
+    state.audit.note(&staff.name, peer.0, "staff-sign-in", serde_json::Value::Null).await;
+    signed_in(&state, staff.id, *via).await
+}
+
+async fn signed_in(state: &StaffState, id: StaffId, via: Via) -> Result<Response, Refusal> {
+    let token = Token::random().map_err(|error| Refusal::internal(&error))?;
+    let token = token.reveal();
+    state.accounts.open_session(Token::hash(token), id, clock::now(), state.idle).await.map_err(store)?;
+    let secure = if via == Via::Tls { "; Secure" } else { "" };
+    Ok(with_cookie(&format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}")))
+}
+
+fn with_cookie(cookie: &str) -> Response {
+    let mut response = DONE.into_response();
+    if let Ok(value) = HeaderValue::try_from(cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, value);
+    }
+    response
+}
+
+/// `POST /api/staff/sign-out`.
+///
+/// # Errors
+/// `internal` when the store fails.
+pub async fn sign_out(
+    State(state): State<StaffState>,
+    who: Caller,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    if let Some(cookie) = state.gate.proof(&headers).cookie() {
+        state.accounts.close_session(Token::hash(cookie)).await.map_err(store)?;
+    }
+    if let Who::Staff { name, .. } = &who.0 {
+        state.audit.note(name, peer.0, "staff-sign-out", serde_json::Value::Null).await;
+    }
+    Ok(with_cookie(&format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")))
+}
+
+/// `POST /api/staff/invite`: a one-time code with which a further teacher makes an account.
+///
+/// # Errors
+/// `internal` when the store fails.
+pub async fn invite(
+    State(state): State<StaffState>,
+    who: Caller,
+    peer: Peer,
+) -> Result<(StatusCode, axum::Json<Invite>), Refusal> {
+    let code = one_time_code(&state.codes, &state.key, Purpose::Invite, INVITE_MS).await?;
+    if let Who::Staff { name, .. } = &who.0 {
+        state.audit.note(name, peer.0, "staff-invite", serde_json::Value::Null).await;
+    }
+    Ok((StatusCode::CREATED, axum::Json(Invite { code })))
+}
+
+/// Issues a one-time code that is good for `lasts` milliseconds.
+///
+/// # Errors
+/// `internal` when there is no randomness or the store fails.
+pub async fn one_time_code(codes: &Codes, key: &BoxKey, purpose: Purpose, lasts: u64) -> Result<String, Refusal> {
+    let code = setup_code().map_err(|error| Refusal::internal(&error))?;
+    let now = clock::now();
+    codes.issue(key.hash_code(&code), purpose, now, now + lasts).await.map_err(store)?;
+    Ok(code)
+}
