@@ -1,0 +1,284 @@
+//! The wire to the hub: pairs the panel, follows the room's view, comes back by itself, and reports lost pictures.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use classroom_protocol::{Envelope, PanelView, ProblemCode, SourceId};
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    client::IntoClientRequest,
+    http::{HeaderValue, Request, StatusCode, header},
+    protocol::WebSocketConfig,
+};
+
+use crate::{
+    hub::{Hub, Refusal},
+    keeping::Keeping,
+};
+
+/// Pause before the first try to come back, doubled up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The connection is made within this time or given up.
+const CONNECT: Duration = Duration::from_secs(2);
+/// The panel calls this often …
+const CALL: Duration = Duration::from_millis(1_000);
+/// … and a hub that has said nothing for this long is away.
+const SILENT: Duration = Duration::from_millis(3_500);
+/// How often a waiting panel asks whether it has been paired.
+const ASK: Duration = Duration::from_secs(1);
+/// Largest message in bytes; a view of nine tiles is a few kilobytes.
+const LARGEST: usize = 256 * 1024;
+
+/// What the link tells the rest of the program.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The panel waits to be paired; the teacher types these digits.
+    Unpaired(Option<String>),
+    /// The room as it is now.
+    View(Box<PanelView>),
+    /// Connected again, and what was said last still holds.
+    Unchanged,
+    /// The connection broke; the link is coming back by itself.
+    Gone,
+}
+
+/// Why a connection ended.
+enum End {
+    /// Pair anew.
+    SignedOut,
+    /// Come back.
+    Broken(String),
+}
+
+/// Follows the hub for as long as anyone reads `news`. `name` is the panel's name when it pairs.
+pub(crate) async fn follow(hub: Hub, keeping: Keeping, name: String, news: mpsc::Sender<News>) {
+    let mut pause = PAUSE;
+    let mut seq = None;
+    while !news.is_closed() {
+        let Some(token) = hub.token().or_else(|| keeping.load()) else {
+            seq = None;
+            if let Some(token) = pair(&hub, &name, &news).await {
+                if let Err(error) = keeping.store(&token) {
+                    tracing::error!("the pairing can't be kept, it will be lost with this process: {error}");
+                }
+                hub.set_token(Some(token));
+            }
+            continue;
+        };
+        hub.set_token(Some(token.clone()));
+        let begun = Instant::now();
+        match listen(&hub, &token, &mut seq, &news).await {
+            Ok(End::SignedOut) => {
+                tracing::warn!("the room has removed this panel");
+                hub.set_token(None);
+                keeping.forget();
+                continue;
+            }
+            Ok(End::Broken(why)) => tracing::info!("the hub is away: {why}"),
+            Err(error) => tracing::info!("the hub is away: {error:#}"),
+        }
+        tell(&news, News::Gone).await;
+        if begun.elapsed() > SILENT {
+            pause = PAUSE;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// The queue is short and its reader quick; only a program that ends does not take the news.
+async fn tell(news: &mpsc::Sender<News>, what: News) {
+    if news.send(what).await.is_err() {
+        tracing::debug!("nobody listens to the link any more");
+    }
+}
+
+/// Waits until a teacher has typed in the code. `None`: start again.
+async fn pair(hub: &Hub, name: &str, news: &mpsc::Sender<News>) -> Option<String> {
+    let waiting = match hub.pair(name).await {
+        Ok(waiting) => waiting,
+        Err(refusal) => {
+            tracing::info!("pairing: {refusal}");
+            match refusal {
+                Refusal::Away(_) => tell(news, News::Gone).await,
+                _ => tell(news, News::Unpaired(None)).await,
+            }
+            sleep(ASK).await;
+            return None;
+        }
+    };
+    tracing::info!("pairing code {}: a teacher types it in to add this panel to the room", waiting.code);
+    tell(news, News::Unpaired(Some(waiting.code.clone()))).await;
+    while !news.is_closed() {
+        sleep(ASK).await;
+        match hub.paired(&waiting).await {
+            Ok(Some(done)) => return Some(done.token),
+            Ok(None) => {}
+            Err(Refusal::Gone) => return None,
+            Err(refusal) => tracing::debug!("pairing: {refusal}"),
+        }
+    }
+    None
+}
+
+/// The WebSocket request: the token goes into the header, where no log has it.
+fn request(hub: &Hub, token: &str, after: Option<u64>) -> Result<Request<()>> {
+    let mut url = hub.base().join("api/ws")?;
+    let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+    url.set_scheme(scheme).ok().context("the hub's address has no WebSocket form")?;
+    if let Some(seq) = after {
+        url.set_query(Some(&format!("after={seq}")));
+    }
+    let mut request = url.as_str().into_client_request()?;
+    let bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
+    request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("classroom"));
+    Ok(request)
+}
+
+/// One connection, from its start to its end.
+async fn listen(hub: &Hub, token: &str, seq: &mut Option<u64>, news: &mpsc::Sender<News>) -> Result<End> {
+    let limits = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
+    let connect = tokio_tungstenite::connect_async_with_config(request(hub, token, *seq)?, Some(limits), true);
+    let socket = match timeout(CONNECT, connect).await {
+        Ok(Ok((socket, _))) => socket,
+        Ok(Err(tungstenite::Error::Http(answer))) if answer.status() == StatusCode::UNAUTHORIZED => {
+            return Ok(End::SignedOut);
+        }
+        Ok(Err(error)) => return Ok(End::Broken(error.to_string())),
+        Err(_) => return Ok(End::Broken("no answer".into())),
+    };
+    tracing::info!(hub = %hub.base(), "connected");
+    let (mut out, mut incoming) = socket.split();
+    let mut call = interval(CALL);
+    call.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
+    loop {
+        let message = tokio::select! {
+            _ = call.tick() => {
+                if heard.elapsed() > SILENT {
+                    return Ok(End::Broken("it has fallen silent".into()));
+                }
+                if let Err(error) = out.send(Message::Ping(tungstenite::Bytes::new())).await {
+                    return Ok(End::Broken(error.to_string()));
+                }
+                continue;
+            }
+            message = incoming.next() => message,
+            () = news.closed() => return Ok(End::Broken("the panel closes".into())),
+        };
+        heard = Instant::now();
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Close(_))) | None => return Ok(End::Broken("it hung up".into())),
+            Some(Ok(_)) => continue,
+            Some(Err(error)) => return Ok(End::Broken(error.to_string())),
+        };
+        match read(&text, *seq) {
+            Heard::View(newer, view) => {
+                *seq = Some(newer);
+                tell(news, News::View(view)).await;
+            }
+            Heard::Unchanged => tell(news, News::Unchanged).await,
+            Heard::Old => {}
+            Heard::Bye(code) if signs_out(&code) => return Ok(End::SignedOut),
+            Heard::Bye(code) => return Ok(End::Broken(format!("it says {code}"))),
+            Heard::Strange(error) => tracing::warn!("a message of another form: {error}"),
+        }
+    }
+}
+
+/// A message, understood.
+#[derive(Debug, PartialEq)]
+enum Heard {
+    View(u64, Box<PanelView>),
+    Unchanged,
+    /// Older than what the panel has.
+    Old,
+    Bye(String),
+    Strange(String),
+}
+
+fn read(text: &str, have: Option<u64>) -> Heard {
+    match serde_json::from_str::<Envelope<PanelView>>(text) {
+        Ok(Envelope::View { seq, .. }) if have.is_some_and(|have| seq < have) => Heard::Old,
+        Ok(Envelope::View { seq, view, .. }) => Heard::View(seq, Box::new(view)),
+        Ok(Envelope::Current { .. }) => Heard::Unchanged,
+        Ok(Envelope::Bye { code }) => Heard::Bye(code),
+        Err(error) => Heard::Strange(error.to_string()),
+    }
+}
+
+/// Whether a goodbye means that the panel's token no longer holds, rather than that the hub goes away for a while.
+fn signs_out(code: &str) -> bool {
+    [ProblemCode::SignedOut, ProblemCode::NotAllowed].iter().any(|out| out.as_str() == code)
+}
+
+/// Reports the lost pictures whenever they change, and again after the connection was lost (`epoch`). The newest
+/// report replaces one that could not be sent.
+pub(crate) async fn report(hub: Hub, mut lost: watch::Receiver<(u64, Vec<SourceId>)>) {
+    let mut sent: Option<(u64, Vec<SourceId>)> = None;
+    while lost.changed().await.is_ok() {
+        loop {
+            let now = lost.borrow_and_update().clone();
+            let nothing_new = sent.as_ref() == Some(&now) || (sent.is_none() && now.1.is_empty());
+            if nothing_new || hub.token().is_none() {
+                break;
+            }
+            match hub.report(now.1.clone()).await {
+                Ok(()) => sent = Some(now),
+                Err(refusal) => {
+                    tracing::debug!("report: {refusal}");
+                    sleep(PAUSE_MAX).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    const VIEW: &str = r#"{"type":"view","seq":7,"now":1,"view":{"room":"302","join_url":"http://a/join","lesson":null,
+        "code":null,"stage":{"layout":1,"tiles":[null]},"marks":{"recording":false,"live":false}}}"#;
+
+    #[test]
+    fn views_are_read_and_old_ones_dropped() {
+        assert!(matches!(read(VIEW, None), Heard::View(7, view) if view.room == "302"));
+        assert!(matches!(read(VIEW, Some(7)), Heard::View(..)));
+        assert_eq!(read(VIEW, Some(8)), Heard::Old);
+        assert_eq!(read(r#"{"type":"current","seq":7,"now":1}"#, None), Heard::Unchanged);
+        assert_eq!(read(r#"{"type":"bye","code":"signed-out"}"#, None), Heard::Bye("signed-out".into()));
+        for strange in ["", "[]", "{}", r#"{"type":"view","seq":-1}"#] {
+            assert!(matches!(read(strange, None), Heard::Strange(_)));
+        }
+    }
+
+    #[test]
+    fn only_some_goodbyes_end_the_pairing() {
+        assert!(signs_out("signed-out"));
+        assert!(!signs_out("internal"));
+    }
+
+    #[test]
+    fn the_socket_s_address_follows_the_hub_s() {
+        for (hub, url) in [
+            ("http://127.0.0.1:8080/", "ws://127.0.0.1:8080/api/ws?after=3"),
+            ("https://a.example/", "wss://a.example/api/ws?after=3"),
+        ] {
+            let hub = Hub::new(hub.parse().unwrap()).unwrap();
+            let request = request(&hub, "secret", Some(3)).unwrap();
+            assert_eq!(request.uri(), url);
+            assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer secret");
+            assert!(super::request(&hub, "line\nbreak", None).is_err());
+        }
+    }
+}
