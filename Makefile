@@ -1,0 +1,69 @@
+# make run · make test · make bench — the rest serves these.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
+
+# ---- what the machine needs; ./tests/packages.sh knows the lists and asks sudo when it has to ----
+.PHONY: need-run need-test need-bench
+need-run:
+	@tests/packages.sh run
+need-test:
+	@tests/packages.sh run test
+need-bench:
+	@tests/packages.sh run test bench
+
+# ---- the pages ----
+UI := appliance/ui
+UI_SOURCES := $(shell find $(UI)/src $(UI)/public $(UI)/*.html $(UI)/*.ts $(UI)/package-lock.json appliance/protocol/catalogue -type f 2>/dev/null)
+.PHONY: ui
+ui: $(UI)/dist/.built ## build the pages
+$(UI)/node_modules/.installed: $(UI)/package-lock.json
+	@echo "· installing what the pages are built with"
+	@# not 'npm ci': it asks for the optional packages of every other platform
+	cd $(UI) && npm install --no-save --no-audit --no-fund --loglevel=error
+	@touch $@
+$(UI)/dist/.built: $(UI)/node_modules/.installed $(UI_SOURCES)
+	@echo "· building the pages"
+	cd $(UI) && npm run --silent build
+	@touch $@
+
+# ---- the programs ----
+.PHONY: build
+build: ui
+	@echo "· building the programs (the first time takes several minutes)"
+	cargo build --locked -p appliance -p display-client
+
+.PHONY: run
+run: need-run build ## start the box with a demo class and, with a display, the panel's window
+	@exec tests/demo.sh target/debug
+
+# ---- checks ----
+.PHONY: test
+test: need-test ui ## every test, from the unit to the classroom
+	@tests/run.sh
+
+.PHONY: lint
+lint: ## format, lints, types of the pages
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cd $(UI) && npm run --silent check
+
+SECONDS_EACH ?= 60
+.PHONY: fuzz
+fuzz: need-run ## fuzz every parser; ONLY=sdp for one, SECONDS_EACH=600 for longer
+	tests/fuzz/run.sh $(SECONDS_EACH) $(ONLY)
+
+.PHONY: deny
+deny: ## licences and advisories of every crate
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --workspace check --config .cargo/deny.toml
+
+.PHONY: bench
+bench: need-bench ui ## measure against the peers; ONLY=cast for one family
+	cargo build --locked --release --workspace
+	target/release/bench $(if $(ONLY),--only $(ONLY))

@@ -1,0 +1,19 @@
+//! What the tests stand on: private networks, a bad link, real browsers, the real hub, bounded waiting.
+//!
+//! Nothing in here pretends: the hub, the browsers and the networks are the real ones. A test that needs time to pass
+//! waits for a condition with a deadline ([`wait`]), never for a duration.
+
+pub mod browser;
+pub mod clip;
+pub mod hub;
+pub mod link;
+pub mod load;
+pub mod netns;
+pub mod pages;
+pub mod panel;
+pub mod people;
+pub mod ports;
+pub mod proc;
+pub mod school;
+pub mod stamp;
+pub mod wait;

@@ -1,0 +1,11 @@
+//! What the hub answers to those who may not, and to input that is wrong. Each test has its own hub.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bodies;
+mod media;
+mod names;
+mod offer;
+mod origins;
+mod pace;
+mod routes;
+mod tokens;

@@ -1,0 +1,14 @@
+//! What the room must survive: tested in private network namespaces. Needs root; run with `--test-threads=1`.
+//!
+//! The loss is nftables', delays are a userspace link's (this kernel may have no netem).
+// What was measured is worth a line of the output.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod change;
+mod cut;
+mod forty;
+mod junk;
+mod loss;
+mod restart;
+mod room;
+mod tools;

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs the Debian/Ubuntu packages that the named jobs need and that are missing.
+# usage: packages.sh run|test|bench …
+set -euo pipefail
+
+run=(build-essential cmake pkg-config libssl-dev nodejs npm
+    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libpango1.0-dev
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+    gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-gl gstreamer1.0-x fonts-noto-cjk ca-certificates curl)
+test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plugins-bad-1.0 iproute2 nftables
+    curl procps)
+bench=(janus)
+
+missing=()
+for job in "$@"; do
+    declare -n packages=$job
+    for package in "${packages[@]}"; do
+        # A Node or npm that came another way is as good.
+        if [[ $package == nodejs || $package == npm ]] && command -v "${package/nodejs/node}" >/dev/null; then continue; fi
+        status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+        [[ $status == "install ok installed" ]] || missing+=("$package")
+    done
+done
+
+if ((${#missing[@]})); then
+    echo "· installing: ${missing[*]}"
+    as_root=()
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            printf 'These packages are missing and there is no sudo to install them with.\nPlease run as root:\n\n    apt-get install %s\n' "${missing[*]}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    log=$(mktemp)
+    install() {
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >>"$log" 2>&1
+    }
+    if ! install; then
+        tail -n 20 "$log" >&2
+        printf '\nThe packages could not be installed. Please install them yourself:\n\n    apt-get install %s\n' "${missing[*]}" >&2
+        exit 1
+    fi
+    rm -f "$log"
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "Rust is missing: install a toolchain (1.92 or newer) first, e.g. with rustup." >&2
+    exit 1
+fi
