@@ -209,12 +209,20 @@ impl Browser {
     /// an emulated size does not change.
     async fn fit_window(&self, (width, height): (u32, u32)) -> Result<()> {
         let window = self.devtools("Browser.getWindowForTarget", json!({})).await?;
-        let frame = self.eval("[outerWidth - innerWidth, outerHeight - innerHeight]").await?;
-        let outer = |at: usize, inner: u32| inner + frame[at].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-        let bounds = json!({ "width": outer(0, width), "height": outer(1, height) });
-        let wanted = json!({ "windowId": window["windowId"], "bounds": bounds });
-        self.devtools("Browser.setWindowBounds", wanted).await?;
-        self.wait_for(&format!("innerWidth === {width} && innerHeight === {height}"), Duration::from_secs(5)).await
+        let until = Instant::now() + ANSWER;
+        loop {
+            // Measured anew each time: a starting browser still puts up and takes away bars of its own.
+            let now = self.eval("[innerWidth, innerHeight, outerWidth - innerWidth, outerHeight - innerHeight]").await?;
+            let at = |at: usize| now[at].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+            if (at(0), at(1)) == (width, height) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < until, "the page does not become {width} × {height}: {now}");
+            let bounds = json!({ "width": width + at(2), "height": height + at(3) });
+            let wanted = json!({ "windowId": window["windowId"], "bounds": bounds });
+            self.devtools("Browser.setWindowBounds", wanted).await?;
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Calls the DevTools protocol, for example `Network.emulateNetworkConditions`.
