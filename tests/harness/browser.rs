@@ -212,7 +212,8 @@ impl Browser {
         let until = Instant::now() + ANSWER;
         loop {
             // Measured anew each time: a starting browser still puts up and takes away bars of its own.
-            let now = self.eval("[innerWidth, innerHeight, outerWidth - innerWidth, outerHeight - innerHeight]").await?;
+            let now =
+                self.eval("[innerWidth, innerHeight, outerWidth - innerWidth, outerHeight - innerHeight]").await?;
             let at = |at: usize| now[at].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
             if (at(0), at(1)) == (width, height) {
                 return Ok(());

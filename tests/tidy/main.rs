@@ -9,6 +9,7 @@ mod places;
 mod pure;
 mod sources;
 mod tree;
+mod units;
 mod words;
 
 /// Fails with the rule and every place that breaks it.
