@@ -478,23 +478,28 @@ mod tests {
     /// A browser's window on a virtual display shows the page's stamp, and the reader reads it.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_page_on_a_display_is_read() {
-        let display = Display::start(1280, 720).unwrap();
+        // Room for the browser's own bars above the page.
+        let display = Display::start(1280, 960).unwrap();
         let options = Options {
             display: Some(display.name.clone()),
             screen: Screen::ThisTab,
             size: (1280, 720),
-            args: vec!["--kiosk".into(), "--window-position=0,0".into()],
+            args: vec!["--window-position=0,0".into()],
             ..Options::default()
         };
         let browser = Browser::start(options).await.unwrap();
         browser.client.goto("data:text/html,<title>stamp</title>").await.unwrap();
         browser.run(&format!("{SCRIPT}; showStamp(30)")).await.unwrap();
+        let bars = browser.eval("outerHeight - innerHeight").await.unwrap().as_u64().unwrap();
         let reader = WindowReader::open(&display.name, 60).unwrap();
-        let whole = Area::new(0, 0, 1280, 720);
+        let whole = Area::new(0, u32::try_from(bars).unwrap(), 1280, 720);
         let found = tokio::task::block_in_place(|| {
             reader.wait_for(whole, Duration::from_secs(20), |reading| reading.age < Duration::from_millis(500))
         });
-        found.unwrap();
+        if let Err(error) = found {
+            screenshot(&display.name, "../target/stamp-window.png").unwrap();
+            panic!("{error:#}; see target/stamp-window.png");
+        }
         let seen = tokio::task::block_in_place(|| reader.readings(whole, Duration::from_secs(2))).unwrap();
         assert!(seen.len() > 10, "saw {seen:?}");
         let path = std::env::temp_dir().join(format!("classroom-screenshot-{}.png", std::process::id()));
