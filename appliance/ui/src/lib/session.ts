@@ -5,6 +5,11 @@ import { fragmentOf, gathered, iceServers, withFragment } from './sdp';
 
 /** How long HTTP of a media session may take, in milliseconds. */
 const ANSWER_WITHIN = 5000;
+/**
+ * The same for an ICE restart. After a change of address the browser may still hold a connection from the old one, which
+ * nobody answers; the next request takes a new connection, so waiting long only keeps the picture away.
+ */
+const RESTART_WITHIN = 2000;
 
 export class MediaSession {
   private resource: string | null = null;
@@ -14,10 +19,16 @@ export class MediaSession {
     private readonly token: string | undefined,
   ) {}
 
-  private async send(method: string, url: string, headers: Record<string, string>, body: string | null): Promise<Response> {
+  private async send(
+    method: string,
+    url: string,
+    headers: Record<string, string>,
+    body: string | null,
+    within = ANSWER_WITHIN,
+  ): Promise<Response> {
     if (this.token) headers['Authorization'] = `Bearer ${this.token}`;
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), ANSWER_WITHIN);
+    const timer = setTimeout(() => limit.abort(), within);
     try {
       return await fetch(url, {
         method,
@@ -65,7 +76,7 @@ export class MediaSession {
     await gathered(this.pc);
     const headers = { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*' };
     const fragment = fragmentOf(this.pc.localDescription?.sdp ?? '');
-    const response = await this.send('PATCH', this.resource, headers, fragment).catch(() => null);
+    const response = await this.send('PATCH', this.resource, headers, fragment, RESTART_WITHIN).catch(() => null);
     if (!response) return 'unreachable';
     const next = response.status === 200 ? withFragment(answer, await response.text()) : null;
     if (!next) return 'gone';
