@@ -34,6 +34,7 @@ use crate::{
     systemd,
     thumbnails::Thumbnails,
     tls::{self, Certificate},
+    usage::{Recorder, SchoolKey},
     web,
 };
 
@@ -52,6 +53,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let opened = store::open(&config.store.path, clock::now()).context("the store")?;
     let store = opened.store;
     let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
+
+    let school = Arc::new(SchoolKey::load_or_create(&config.store.path).context("the school's key")?);
+    let recorder = Recorder::new(store.usage(), school);
 
     // What is known of the network, and what follows from it.
     let addresses = net::watch(config.media.addresses.clone()).context("the network's addresses")?;
@@ -76,7 +80,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run());
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
-    let executor = tokio::spawn(effects::execute(effects_queue, media.clone(), store.lessons()));
+    let executor = tokio::spawn(effects::execute(effects_queue, media.clone(), store.lessons(), recorder.clone()));
 
     // The pages and the API.
     let owners = web::media::Owners::default();

@@ -13,6 +13,7 @@ use crate::{
     clock,
     media::{MediaError, MediaHandle},
     store::{Lessons, NewLesson, Rooms, SavedRoom, Showing, StoreError},
+    usage::{RecordError, Recorder},
 };
 
 /// The room's state is written at most this often: a burst of taps costs one write.
@@ -21,17 +22,22 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// Executes effects until the room's task ends.
 ///
 /// A write that the disk refuses is told at error level and the lesson goes on: a full disk must not stop a class.
-pub(crate) async fn execute(mut effects: mpsc::Receiver<Effect>, media: MediaHandle, lessons: Lessons) {
+pub(crate) async fn execute(
+    mut effects: mpsc::Receiver<Effect>,
+    media: MediaHandle,
+    lessons: Lessons,
+    recorder: Recorder,
+) {
     while let Some(effect) = effects.recv().await {
         let what = format!("{effect:?}");
-        if let Err(error) = one(effect, &media, &lessons).await {
+        if let Err(error) = one(effect, &media, &lessons, &recorder).await {
             tracing::error!(%error, what, "the store could not keep this");
         }
     }
 }
 
-async fn one(effect: Effect, media: &MediaHandle, lessons: &Lessons) -> Result<(), StoreError> {
-    match effect {
+async fn one(effect: Effect, media: &MediaHandle, lessons: &Lessons, recorder: &Recorder) -> Result<(), RecordError> {
+    let kept = match effect {
         Effect::CloseSource(source) => {
             executed(media.close_source(source).await);
             Ok(())
@@ -50,9 +56,11 @@ async fn one(effect: Effect, media: &MediaHandle, lessons: &Lessons) -> Result<(
             lessons.show(lesson, Showing { source, label, seat, from: at, to: None }).await
         }
         Effect::Hidden { lesson, source, from: _, at } => lessons.hide(lesson, source, at).await,
+        Effect::Happened(event) => return recorder.record(event).await.map(|_| ()),
         // Answered by the handler that asked for the seat.
         Effect::SeatGiven { .. } => Ok(()),
-    }
+    };
+    Ok(kept?)
 }
 
 fn executed(result: Result<(), MediaError>) {

@@ -9,3 +9,4 @@ pub mod forward;
 pub mod pairing;
 pub mod room;
 pub mod throttle;
+pub mod usage;

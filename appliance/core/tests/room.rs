@@ -3,7 +3,10 @@
 
 mod common;
 
-use appliance_core::room::{Effect, Input, SEAT_GRACE};
+use appliance_core::{
+    room::{Effect, Input, SEAT_GRACE},
+    usage::Kind,
+};
 use classroom_protocol::{ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::Sharing};
 use common::{Class30, seat};
 
@@ -67,7 +70,7 @@ fn evidence_counts_what_was_seen_only() {
     room.show(7).unwrap();
     room.after(5_000); // approved, but no picture yet
     let seen = room.live(7, true);
-    assert!(matches!(&seen[..], [Effect::Seen { label, .. }] if label == "學生7"));
+    assert!(matches!(&seen[..], [Effect::Seen { label, .. }, Effect::Happened(_)] if label == "學生7"));
     room.after(60_000);
     let paused = room.teacher(TeacherCommand::Attention { on: true }).unwrap();
     assert_eq!(hidden(&paused), [("seat-07", 60_000)]);
@@ -221,4 +224,46 @@ fn the_boxs_own_screen_is_not_missed_before_it_was_there() {
     assert_eq!(shown(&room), [(1, false), (2, true)]);
     room.room.apply(Input::PanelOnline { panel: 2, online: false }, room.now).unwrap();
     assert_eq!(shown(&room), [(1, false), (2, false)], "from now on its absence is news");
+}
+
+/// Kind, seat and seconds of what counts.
+fn happened(effects: &[Effect]) -> Vec<(Kind, Option<u8>, Option<u32>)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Happened(event) => {
+                event.check().unwrap();
+                Some((event.fact.kind(), event.who.seat.map(Seat::number), event.fact.seconds()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn what_counts_as_use_is_told_whichever_way_it_came() {
+    let mut room = Class30::new();
+    let started = room.teacher(TeacherCommand::StartLesson { class: 1 }).unwrap();
+    assert_eq!(happened(&started), [(Kind::LessonStarted, None, None)]);
+    let sit = |room: &mut Class30, n| {
+        let lesson = room.room.lesson_id().unwrap().to_owned();
+        happened(&room.room.apply(Input::TakeSeat { lesson, seat: seat(n) }, room.now).unwrap())
+    };
+    assert_eq!(sit(&mut room, 7), [(Kind::Joined, Some(7), None)]);
+    room.after(SEAT_GRACE);
+    let again = sit(&mut room, 7);
+    assert_eq!(again, [(Kind::Left, Some(7), Some(15)), (Kind::Joined, Some(7), None)], "another one on the seat");
+    sit(&mut room, 8);
+    room.after(60_000);
+    let freed = room.teacher(TeacherCommand::FreeSeat { seat: seat(8) }).unwrap();
+    assert_eq!(happened(&freed), [(Kind::Left, Some(8), Some(60))]);
+    room.show(7).unwrap();
+    assert_eq!(happened(&room.live(7, true)), [(Kind::Shown, Some(7), None)]);
+    room.restart();
+    room.after(30_000);
+    let ended = room.teacher(TeacherCommand::EndLesson).unwrap();
+    let expected = [(Kind::Left, Some(7), Some(90)), (Kind::LessonEnded, None, Some(105))];
+    assert_eq!(happened(&ended), expected, "a restart in between costs nothing");
+    let events = |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::Happened(_))).count();
+    assert_eq!(events(&room.teacher(TeacherCommand::StartLesson { class: 1 }).unwrap()), 1);
 }

@@ -2,12 +2,7 @@
 //!
 //! Form: `base64url(JSON of the claims) . base64url(HMAC-SHA256)`, no padding, one dot.
 
-use std::{
-    fmt, fs,
-    io::{Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use classroom_protocol::{Millis, Seat};
@@ -16,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::token::normal;
-use crate::store::Hash;
+use crate::{
+    keyfile::{self, KeyError},
+    store::Hash,
+};
 
 /// Longest token that is looked at. Ours have about 200 characters.
 const LONGEST: usize = 512;
@@ -65,34 +63,6 @@ pub enum BadToken {
     Expired,
 }
 
-/// Why there is no key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyError {
-    /// The file can't be read or written.
-    File(PathBuf, String),
-    /// The file has not 32 bytes.
-    Damaged(PathBuf),
-    /// The kernel gives no random bytes.
-    Random(String),
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, reason) => write!(f, "{}: {reason}", path.display()),
-            Self::Damaged(path) => write!(
-                f,
-                "{} is not the key of a box (32 bytes); put it back from the backup, or delete it to get a new one: \
-                 students then join again",
-                path.display()
-            ),
-            Self::Random(reason) => write!(f, "no random bytes: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for KeyError {}
-
 /// The secret of the box, 32 bytes. Kept in the data folder, mode 0600.
 #[derive(Clone)]
 pub struct BoxKey([u8; 32]);
@@ -109,23 +79,7 @@ impl BoxKey {
     /// # Errors
     /// [`KeyError`].
     pub fn load_or_create(folder: &Path) -> Result<Self, KeyError> {
-        let path = folder.join("box.key");
-        let failed = |e: std::io::Error| KeyError::File(path.clone(), e.to_string());
-        match fs::File::open(&path) {
-            Ok(mut file) => {
-                let mut bytes = Vec::with_capacity(33);
-                Read::by_ref(&mut file).take(33).read_to_end(&mut bytes).map_err(failed)?;
-                file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
-                bytes.try_into().map(Self).map_err(|_| KeyError::Damaged(path.clone()))
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0u8; 32];
-                getrandom::fill(&mut key).map_err(|e| KeyError::Random(e.to_string()))?;
-                write_whole(folder, &path, &key).map_err(failed)?;
-                Ok(Self(key))
-            }
-            Err(e) => Err(failed(e)),
-        }
+        keyfile::load_or_create(folder, "box.key").map(Self)
     }
 
     /// A key for this run only.
@@ -133,9 +87,7 @@ impl BoxKey {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn random() -> Result<Self, KeyError> {
-        let mut key = [0u8; 32];
-        getrandom::fill(&mut key).map_err(|e| KeyError::Random(e.to_string()))?;
-        Ok(Self(key))
+        keyfile::random().map(Self)
     }
 
     /// The token that says this.
@@ -190,19 +142,11 @@ impl BoxKey {
     }
 }
 
-/// The file is there whole or not at all, also when the power fails.
-fn write_whole(folder: &Path, path: &Path, key: &[u8]) -> std::io::Result<()> {
-    let temporary = folder.join("box.key.new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    fs::File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use proptest::prelude::*;
 
     use super::*;

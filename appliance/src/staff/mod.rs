@@ -4,6 +4,6 @@ mod key;
 mod password;
 mod token;
 
-pub use key::{BadToken, BoxKey, Claims, KeyError, Kind};
+pub use key::{BadToken, BoxKey, Claims, Kind};
 pub use password::{PasswordError, Passwords, Weak, check_password};
 pub use token::{Token, room_code, setup_code};

@@ -16,6 +16,7 @@ mod migrate;
 mod panels;
 mod room;
 mod sources;
+mod usage;
 mod writer;
 
 use std::{
@@ -39,6 +40,7 @@ pub use lessons::{Evidence, Lessons, NewLesson, Showing};
 pub use panels::{Panel, PanelId, Panels};
 pub use room::{Rooms, SavedRoom};
 pub use sources::{Source, Sources};
+pub use usage::{KeptEvent, Recorded, UsageLog};
 
 use writer::{Queue, Worker};
 
@@ -171,6 +173,11 @@ impl Store {
         Sources(self.db.clone())
     }
 
+    /// What happened and counts as use.
+    pub fn usage(&self) -> UsageLog {
+        UsageLog(self.db.clone())
+    }
+
     /// What staff did.
     pub fn audit(&self) -> Audit {
         Audit(self.db.clone())
@@ -191,7 +198,16 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        Self::ask(&self.write, work).await
+        Self::ask(&self.write, work, false).await
+    }
+
+    /// As [`Self::write`], but waits while the queue is full instead of refusing: for what must not be dropped.
+    async fn write_patiently<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        Self::ask(&self.write, work, true).await
     }
 
     /// Runs `work` on the reader, which sees everything acknowledged before.
@@ -200,16 +216,16 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        Self::ask(&self.read, work).await
+        Self::ask(&self.read, work, false).await
     }
 
-    async fn ask<T, F>(queue: &Queue, work: F) -> Result<T, StoreError>
+    async fn ask<T, F>(queue: &Queue, work: F, patiently: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, wait) = oneshot::channel();
-        queue.push(Box::new(move |db| {
+        let job: writer::Job = Box::new(move |db| {
             let result = db.and_then(work);
             let failed = result.as_ref().err().cloned();
             let ack: writer::Ack = Box::new(move |group| {
@@ -217,7 +233,8 @@ impl Db {
                 let _ = answer.send(group.and(result));
             });
             (failed, ack)
-        }))?;
+        });
+        if patiently { queue.push_patiently(job).await } else { queue.push(job) }?;
         wait.await.unwrap_or(Err(StoreError::Closed))
     }
 }

@@ -151,3 +151,70 @@ CREATE TABLE audit (
     -- SHA-256 over prev and all fields of this row.
     this BLOB NOT NULL
 ) STRICT;
+
+-- What happened and counts as use (R-USE-1 … R-USE-6): one row for each event of `appliance_core::usage::Event`, kept
+-- before its maker is told so. Read by the usage figures; never changed.
+CREATE TABLE usage_event (
+    -- The order in which they were kept. Numbers are not used again, so a delivery that was noted never means another.
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- UUIDv5 of the event's identity under a name space that only this school has: who delivers twice changes nothing.
+    id TEXT NOT NULL UNIQUE,
+    -- When it happened on the clock of who saw it: the beginning of what takes time, of `left` and `lesson-ended` the end.
+    at INTEGER NOT NULL,
+    -- When it was kept, on the box's clock.
+    recorded_at INTEGER NOT NULL,
+    -- Word of `Kind`, e.g. joined, used, active.
+    kind TEXT NOT NULL,
+    -- 學號. Reason: the usage rates are counted per device and student (R-USE-1); leaves the school as a pseudonym only.
+    student TEXT,
+    -- Opaque code of the device. Reason: 載具使用率 counts devices (R-USE-1, R-USE-2).
+    device TEXT,
+    -- Id of the class; it may have been deleted since.
+    class INTEGER,
+    -- The student's number in the class. Reason: says who it was while the register has no number for the seat.
+    seat INTEGER,
+    -- Id of the teacher's account. Reason: days on which a teacher used devices (R-USE-4).
+    staff INTEGER,
+    -- school or home. Reason: use after school (R-USE-2).
+    place TEXT NOT NULL,
+    -- UUID of the lesson; NULL outside of lessons.
+    lesson TEXT,
+    -- Id in the list of platforms. Reason: hours by platform (R-USE-5).
+    platform TEXT,
+    -- How long, where that is told.
+    seconds INTEGER,
+    -- The library's item, the rule that refused, what was tampered with; never an address.
+    object TEXT,
+    -- Category of what was refused.
+    category TEXT
+) STRICT;
+
+CREATE INDEX usage_event_by_time ON usage_event (at);
+
+-- What is still to be delivered upstream (R-USE-6). A row goes when the upstream has confirmed it, or to outbox_refused.
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY REFERENCES usage_event (seq),
+    -- The xAPI statement, byte for byte as it was first sent, so that a second try is the same; NULL before the first.
+    body BLOB
+) STRICT;
+
+-- Statements that the upstream refuses for good. Set aside so that they do not hold up the others; none is ever lost
+-- without its row here.
+CREATE TABLE outbox_refused (
+    seq INTEGER PRIMARY KEY REFERENCES usage_event (seq),
+    at INTEGER NOT NULL,
+    -- HTTP status.
+    status INTEGER NOT NULL,
+    -- What the upstream said, cut to a few lines.
+    reason TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+-- Batches that the upstream has confirmed: what was delivered when (R-USE-6, accountability R-DATA-6).
+CREATE TABLE delivery (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    statements INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL
+) STRICT;

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::StoreError;
 
-/// Pieces of work that may wait. When it is full the disk is stuck: callers are told [`StoreError::Busy`].
+/// Pieces of work that may wait. When it is full the disk is stuck: callers are told [`StoreError::Busy`], and those who
+/// may not lose anything wait.
 const CAPACITY: usize = 1024;
 
 /// Most pieces of work in one transaction.
@@ -45,6 +46,11 @@ impl Queue {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })
+    }
+
+    /// Waits for room in the queue.
+    pub(super) async fn push_patiently(&self, job: Job) -> Result<(), StoreError> {
+        self.0.send(Message::Work(job)).await.map_err(|_| StoreError::Closed)
     }
 }
 

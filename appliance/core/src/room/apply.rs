@@ -19,11 +19,12 @@ impl Room {
     pub fn apply(&mut self, input: Input, now: Millis) -> Result<Effects, ProblemCode> {
         let before = self.stage.clone();
         let lesson_before = self.lesson.as_ref().map(|lesson| lesson.id.clone());
+        let attended = self.attendance();
         let mut effects = self.change(input, now)?;
-        if let Some(lesson) = lesson_before {
-            // First, so that a reader who stops at the end of the lesson has all of it.
-            effects.splice(0..0, self.settle(&before, &lesson, now));
-        }
+        // First, so that a reader who stops at the end of the lesson has all of it.
+        let seen = lesson_before.map(|lesson| self.settle(&before, &lesson, now)).unwrap_or_default();
+        let happened = self.happened(&attended, &seen, now).map(Effect::Happened);
+        effects.splice(0..0, seen.iter().cloned().chain(happened));
         self.seq += 1;
         Ok(effects)
     }
@@ -144,8 +145,16 @@ impl Room {
             return Err(ProblemCode::LessonRunning);
         }
         let by = who.clone();
-        let place =
-            |name| Place { name, taken: None, wish: Wish::Idle, pages: 0, gone_at: now, live: false, thumbnail: None };
+        let place = |name| Place {
+            name,
+            taken: None,
+            taken_at: 0,
+            wish: Wish::Idle,
+            pages: 0,
+            gone_at: now,
+            live: false,
+            thumbnail: None,
+        };
         self.holder = Some(who);
         self.stage.clear();
         self.lesson = Some(Lesson {
@@ -338,6 +347,7 @@ impl Room {
         place.gone_at = now;
         lesson.epoch += 1;
         place.taken = Some(lesson.epoch);
+        place.taken_at = now;
         let pass = Pass { lesson: lesson.id.clone(), seat, epoch: lesson.epoch };
         let given = Effect::SeatGiven { pass, name: place.name.clone() };
         let mut effects = self.stop_sharing(seat);

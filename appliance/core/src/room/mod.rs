@@ -4,6 +4,7 @@
 //! executes, or with the reason why not. The views ([`Room::teacher_view`] …) are computed from the state alone.
 
 mod apply;
+mod attendance;
 mod stage;
 mod views;
 
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 
 use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand};
 use serde::{Deserialize, Serialize};
+
+use crate::usage::Event;
 
 pub use stage::{Stage, Tile};
 pub use views::Facts;
@@ -190,6 +193,8 @@ pub enum Effect {
         /// When.
         at: Millis,
     },
+    /// Something happened that counts as use: keep it (R-USE-1, R-USE-4).
+    Happened(Event),
     /// The seat was given; hand out this pass.
     SeatGiven {
         /// The pass.
@@ -218,6 +223,9 @@ pub(crate) struct Place {
     pub(crate) name: String,
     /// Epoch of the pass that holds the seat.
     pub(crate) taken: Option<u32>,
+    /// When it was taken.
+    #[serde(default)]
+    pub(crate) taken_at: Millis,
     pub(crate) wish: Wish,
     #[serde(skip)]
     pub(crate) pages: u32,

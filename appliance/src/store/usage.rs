@@ -1,0 +1,72 @@
+//! Usage events, and what of them is still to be delivered upstream.
+
+use appliance_core::usage::Event;
+use classroom_protocol::{Millis, Seat};
+use rusqlite::{Connection, params};
+
+use super::{Db, StoreError};
+
+/// Keeps usage events. Only ever adds.
+#[derive(Debug, Clone)]
+pub struct UsageLog(pub(super) Db);
+
+/// An event and the id that its identity gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptEvent {
+    /// UUIDv5.
+    pub id: String,
+    /// The event.
+    pub event: Event,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is kept now.
+    New,
+    /// It was kept before; nothing changed.
+    Known,
+}
+
+impl UsageLog {
+    /// Keeps all of `events`, or none: on the disk when this returns. Waits for its turn, is never refused for want of
+    /// room in the queue. Answers for each event whether it is new.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] and what else a disk can refuse.
+    pub async fn append(&self, events: Vec<KeptEvent>, now: Millis) -> Result<Vec<Recorded>, StoreError> {
+        self.0.write_patiently(move |db| events.iter().map(|kept| insert(db, kept, now)).collect()).await
+    }
+}
+
+fn insert(db: &Connection, kept: &KeptEvent, now: Millis) -> Result<Recorded, StoreError> {
+    let Event { at, who, place, lesson, fact, origin: _ } = &kept.event;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO usage_event (id, at, recorded_at, kind, student, device, class, seat, staff, place, lesson,
+                                  platform, seconds, object, category)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    let new = insert.execute(params![
+        kept.id,
+        at,
+        now,
+        fact.kind().as_str(),
+        who.student,
+        who.device,
+        who.class,
+        who.seat.map(Seat::number),
+        who.staff,
+        place.as_str(),
+        lesson,
+        fact.platform(),
+        fact.seconds(),
+        fact.object(),
+        fact.category()
+    ])?;
+    if new == 0 {
+        return Ok(Recorded::Known);
+    }
+    db.prepare_cached("INSERT INTO outbox (seq) VALUES (?1)")?.execute([db.last_insert_rowid()])?;
+    Ok(Recorded::New)
+}

@@ -1,0 +1,205 @@
+//! The recorder of what happened: every part of the hub that sees something which counts has a [`Recorder`].
+
+use std::{fmt, path::Path, sync::Arc};
+
+use appliance_core::usage::{BadEvent, Event};
+use aws_lc_rs::{digest, hmac};
+
+use crate::{
+    clock,
+    keyfile::{self, KeyError},
+    store::{KeptEvent, Recorded, StoreError, UsageLog},
+};
+
+/// Name of the school's key in the data folder.
+const FILE: &str = "school.key";
+
+/// Most events that one call of [`Recorder::record_all`] takes: they are one transaction.
+pub const MOST: usize = 1000;
+
+/// The school's secret, under which students have pseudonyms and events have ids. It never leaves the school
+/// (R-DATA-2); boxes of one school that shall tell the same pseudonyms are given the same file.
+#[derive(Clone)]
+pub struct SchoolKey([u8; 32]);
+
+impl SchoolKey {
+    /// Reads `school.key` in `folder`, or makes it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn load_or_create(folder: &Path) -> Result<Self, KeyError> {
+        keyfile::load_or_create(folder, FILE).map(Self)
+    }
+
+    /// The bytes, for [`appliance_core`] to make pseudonyms with.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The UUIDv5 of `identity` (RFC 9562, 5.5). The name space is a secret of the school: the identity of an event holds
+    /// few unknown digits, and under a public name space whoever reads the id could try them all.
+    pub fn event_id(&self, identity: &str) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let space = hmac::sign(&key, b"name space of event ids");
+        let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+        hash.update(&space.as_ref()[..16]);
+        hash.update(identity.as_bytes());
+        let mut bytes = [0u8; 16];
+        bytes.copy_from_slice(&hash.finish().as_ref()[..16]);
+        uuid::Builder::from_sha1_bytes(bytes).into_uuid().to_string()
+    }
+}
+
+impl fmt::Debug for SchoolKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SchoolKey(…)")
+    }
+}
+
+/// Keeps events. Cheap to clone.
+///
+/// What it has acknowledged is on the disk. It drops nothing: there is no queue here, and a caller waits while the
+/// store's queue (1,024 pieces of work) is full. When the disk refuses, the caller is told; it logs that and goes on,
+/// because a full disk must not stop a class.
+#[derive(Clone)]
+pub struct Recorder {
+    log: UsageLog,
+    key: Arc<SchoolKey>,
+}
+
+/// Why an event is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordError {
+    /// It has not its form; the same event will never be kept.
+    Bad(BadEvent),
+    /// More than [`MOST`] events at once.
+    TooMany(usize),
+    /// The store refused; the same event may be kept later.
+    Store(StoreError),
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(bad) => write!(f, "no usage event: {bad}"),
+            Self::TooMany(count) => write!(f, "{count} usage events at once; deliver at most {MOST}"),
+            Self::Store(error) => write!(f, "the usage event is not kept: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+impl From<StoreError> for RecordError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Recorder {
+    /// Keeps events in `log`, with ids under `key`.
+    pub fn new(log: UsageLog, key: Arc<SchoolKey>) -> Self {
+        Self { log, key }
+    }
+
+    /// Keeps one event: it is on the disk when this returns. [`Recorded::Known`] when it was kept before.
+    ///
+    /// # Errors
+    /// [`RecordError`]; then nothing is kept.
+    pub async fn record(&self, event: Event) -> Result<Recorded, RecordError> {
+        let all = self.record_all(vec![event]).await?;
+        Ok(all.first().copied().unwrap_or(Recorded::Known))
+    }
+
+    /// Keeps all of `events`, at most [`MOST`], or none: for deliveries that are acknowledged as a whole.
+    ///
+    /// # Errors
+    /// [`RecordError`]; then none is kept.
+    pub async fn record_all(&self, events: Vec<Event>) -> Result<Vec<Recorded>, RecordError> {
+        if events.len() > MOST {
+            return Err(RecordError::TooMany(events.len()));
+        }
+        let kept: Result<Vec<KeptEvent>, BadEvent> = events
+            .into_iter()
+            .map(|event| event.check().map(|()| KeptEvent { id: self.key.event_id(&event.identity()), event }))
+            .collect();
+        Ok(self.log.append(kept.map_err(RecordError::Bad)?, clock::now()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use appliance_core::usage::{Fact, Place, Subject};
+
+    use super::*;
+    use crate::store::{self, Keeper};
+
+    fn event(at: u64) -> Event {
+        let who = Subject::device("D-7", Some("1100207".into()));
+        let fact = Fact::Used { platform: "adl".into(), seconds: 60 };
+        Event { at, who, place: Place::Home, lesson: None, fact, origin: None }
+    }
+
+    async fn close(keeper: Keeper) {
+        tokio::task::spawn_blocking(|| keeper.close()).await.unwrap();
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_5_and_of_this_school_alone() {
+        let (ours, theirs) = (SchoolKey([1; 32]), SchoolKey([2; 32]));
+        let id = ours.event_id("a");
+        assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 5);
+        assert_eq!(id, ours.event_id("a"));
+        assert_ne!(id, ours.event_id("b"));
+        assert_ne!(id, theirs.event_id("a"));
+        assert_eq!(format!("{ours:?}"), "SchoolKey(…)");
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_survives_and_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Arc::new(SchoolKey::load_or_create(folder.path()).unwrap());
+        for round in 0..2 {
+            let opened = store::open(folder.path(), 1).unwrap();
+            let recorder = Recorder::new(opened.store.usage(), key.clone());
+            let all = recorder.record_all((0..MOST as u64).map(event).collect()).await.unwrap();
+            let expected = if round == 0 { Recorded::New } else { Recorded::Known };
+            assert!(all.len() == MOST && all.iter().all(|one| *one == expected));
+            drop(recorder);
+            close(opened.keeper).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_event_keeps_its_whole_delivery_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = store::open(folder.path(), 1).unwrap();
+        let key = Arc::new(SchoolKey::load_or_create(folder.path()).unwrap());
+        let recorder = Recorder::new(opened.store.usage(), key);
+        let wrong = Event { fact: Fact::Used { platform: "https://x/".into(), seconds: 1 }, ..event(2) };
+        let refused = recorder.record_all(vec![event(1), wrong]).await.unwrap_err();
+        assert!(refused.to_string().contains("fact.platform must be"), "{refused}");
+        assert_eq!(recorder.record(event(1)).await, Ok(Recorded::New));
+        let many = recorder.record_all((0..=MOST as u64).map(event).collect()).await;
+        assert_eq!(many, Err(RecordError::TooMany(MOST + 1)));
+        drop(recorder);
+        close(opened.keeper).await;
+    }
+
+    #[tokio::test]
+    async fn a_thousand_callers_wait_their_turn_and_none_is_turned_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = store::open(folder.path(), 1).unwrap();
+        let key = Arc::new(SchoolKey::load_or_create(folder.path()).unwrap());
+        let recorder = Recorder::new(opened.store.usage(), key);
+        let mut callers = tokio::task::JoinSet::new();
+        for at in 0..3000 {
+            let recorder = recorder.clone();
+            callers.spawn(async move { recorder.record(event(at)).await });
+        }
+        assert!(callers.join_all().await.into_iter().all(|one| one == Ok(Recorded::New)));
+        drop(recorder);
+        close(opened.keeper).await;
+    }
+}
