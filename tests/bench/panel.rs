@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result};
 use harness::{
-    browser::{Browser, Options, Screen},
+    browser::{Browser, Options, SHARING_BAR, Screen},
     hub::program,
     proc::Owned,
     stamp::{self, Area, Display, Reading, WindowReader},
@@ -91,11 +91,12 @@ impl Drop for Panel {
     }
 }
 
-/// A tablet: a browser of 1280×720 that shares its own tab.
+/// A tablet: a browser that shares its own tab, 1280×720 under the bar that says so.
 pub(crate) async fn tablet() -> Result<Browser> {
     // Addresses as they are: the stand-in has no mDNS to resolve hidden ones. Both ways get the same browser.
     let args = vec!["--disable-features=WebRtcHideLocalIpsWithMdns".into()];
-    Browser::start(Options { screen: Screen::ThisTab, size: WINDOW, args, ..Options::default() }).await
+    let size = (1280, 720 + SHARING_BAR);
+    Browser::start(Options { screen: Screen::ThisTab, size, args, ..Options::default() }).await
 }
 
 /// Covers a tablet's page with the stamp and the same content everywhere.

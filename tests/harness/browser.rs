@@ -43,6 +43,10 @@ pub enum Screen {
     Fake,
 }
 
+/// Height of the bar that the browser puts above a page while it captures its own tab. The page, and with it the picture,
+/// is lower by so much.
+pub const SHARING_BAR: u32 = 56;
+
 /// Stands for the person who picks the page's own tab in the browser's chooser.
 const CHOOSE_THIS_TAB: &str = "if (navigator.mediaDevices) {
     const choose = navigator.mediaDevices.getDisplayMedia.bind(navigator.mediaDevices);

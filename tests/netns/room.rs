@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use classroom_protocol::{Seat, TeacherCommand, TeacherView, catalogue::Lang};
 use harness::{
+    browser::SHARING_BAR,
     clip::Clip,
     hub::{Hub, Options},
     load::Publisher,
@@ -112,7 +113,7 @@ pub(crate) struct Tablet {
 /// The tablet's screen: small, as it encodes in software beside everything else.
 pub(crate) const TABLET: (u32, u32) = (800, 500);
 /// Its picture: while a tab is shared, Chromium's bar that says so takes 56 lines of it.
-pub(crate) const TABLET_SHAPE: (u32, u32) = (TABLET.0, TABLET.1 - 56);
+pub(crate) const TABLET_SHAPE: (u32, u32) = (TABLET.0, TABLET.1 - SHARING_BAR);
 
 impl Tablet {
     /// On the network as 10.77.0.`host`, on the stage as the only tile.
