@@ -35,6 +35,16 @@ pub fn local_time(at: Millis) -> String {
     utc.ok().and_then(|utc| utc.to_offset(TAIPEI).format(SECOND).ok()).unwrap_or_default()
 }
 
+/// The day of the week (1 is Monday, 7 is Sunday) and the minute of the day on the school's clock.
+pub fn weekday_and_minute(at: Millis) -> (u8, u32) {
+    const MINUTE: Millis = 60_000;
+    const DAY_MINUTES: Millis = 24 * 60;
+    let minutes = at / MINUTE + 8 * 60;
+    // 1970-01-01 was a Thursday.
+    let day = (minutes / DAY_MINUTES + 3) % 7 + 1;
+    (u8::try_from(day).unwrap_or(1), u32::try_from(minutes % DAY_MINUTES).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -46,6 +56,13 @@ mod tests {
         assert_eq!(local_time(day("2024-02-29").unwrap().begins()), "2024-02-29 00:00:00");
         assert_eq!(local_time(day("2024-12-31").unwrap().ends() - 1), "2024-12-31 23:59:59");
         assert_eq!(local_time(1_700_000_000_000), "2023-11-15 06:13:20");
+    }
+
+    #[test]
+    fn days_of_the_week_are_taipei_s() {
+        assert_eq!(weekday_and_minute(0), (4, 480), "Thursday 08:00");
+        assert_eq!(weekday_and_minute(day("2026-11-23").unwrap().begins()), (1, 0));
+        assert_eq!(weekday_and_minute(day("2026-11-22").unwrap().ends() - 1), (7, 1439));
     }
 
     #[test]

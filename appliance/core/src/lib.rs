@@ -7,6 +7,7 @@ pub mod access;
 pub mod calendar;
 pub mod forward;
 pub mod pairing;
+pub mod policy;
 pub mod room;
 pub mod throttle;
 pub mod usage;

@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     include_str!("../catalogue/common.json"),
     include_str!("../catalogue/join.json"),
     include_str!("../catalogue/panel.json"),
+    include_str!("../catalogue/policy.json"),
     include_str!("../catalogue/problem.json"),
     include_str!("../catalogue/teach.json"),
     include_str!("../catalogue/console.json"),

@@ -8,6 +8,7 @@ pub mod command;
 pub mod id;
 pub mod openapi;
 pub mod panel;
+pub mod policy;
 pub mod problem;
 pub mod view;
 

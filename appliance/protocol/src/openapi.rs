@@ -6,6 +6,7 @@ use crate::{
     command::{StudentCommand, TeacherCommand},
     id::{Seat, SourceId},
     panel::{PairApprove, PairDone, PairRequest, PairWaiting, PanelReport},
+    policy::{Action, Changer, Decision, Permission, Permit, Reason, RuleId},
     problem::{Problem, ProblemCode},
     view::{
         Envelope, JoinTicket, LessonView, Marks, OpenSeat, PanelState, PanelView, RoomInfo, SeatPass, SeatView,
@@ -20,6 +21,7 @@ use crate::{
     components(schemas(
         Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>,
         JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
+        Action, Changer, Decision, Permission, Permit, Reason, RuleId,
         PanelView, Problem, ProblemCode, RoomInfo, Seat, SeatPass, SeatView, Sharing, SourceId, SourceView, Stage,
         StudentCommand, StudentView, TeacherCommand, TeacherView, Tile,
     ))
