@@ -30,8 +30,8 @@ const RETRY_SOON: Duration = Duration::from_millis(100);
 /// Pictures that should flow and do not for this long: try another session. Longer each time it did not help.
 const STALL: Duration = Duration::from_millis(2_500);
 const STALL_MAX: Duration = Duration::from_secs(10);
-/// A session that began or had a picture within this time is left alone.
-const FRESH: Duration = Duration::from_millis(700);
+/// The source or the hub came up anew: a session that brings a picture within this time is still good.
+const DOUBT: Duration = Duration::from_millis(150);
 /// How often the age of the pictures is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// A session is ended politely within this time or left to the hub's own timeout.
@@ -203,8 +203,9 @@ impl Work {
         // A new session starts with the highest layer.
         let mut layer = Layer::High;
         let mut pictures = self.slot.count();
-        let (mut last, mut picture) = (Instant::now(), Instant::now());
+        let mut last = Instant::now();
         let mut first = true;
+        let mut doubt: Option<Instant> = None;
         loop {
             let want = self.wanted.borrow_and_update().clone();
             if layer != want.layer {
@@ -226,14 +227,14 @@ impl Work {
                     None => return End::Broken("the session is gone".into()),
                 },
                 // The source came up anew, or the hub did: a session without pictures is of before.
-                () = self.hurry.notified() => if picture.elapsed() > FRESH {
-                    return End::Stalled;
-                },
+                () = self.hurry.notified() => doubt = Some(Instant::now()),
                 () = sleep(LOOK) => {}
             }
             let count = self.slot.count();
             if count != pictures {
-                picture = Instant::now();
+                doubt = None;
+            } else if doubt.is_some_and(|since| since.elapsed() > DOUBT) {
+                return End::Stalled;
             }
             if count != pictures || !want.expected {
                 if first && count > live.pictures_before {

@@ -93,3 +93,10 @@ impl Room {
         self.feed.view::<TeacherView>(&what, is).await.map(drop).with_context(|| what.clone())
     }
 }
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // As with the panel's: for whoever asks why a figure is as it is.
+        let _ = std::fs::write("target/bench-hub.log", self.hub.log());
+    }
+}
