@@ -9,13 +9,19 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
 
 # ---- what the machine needs; ./tests/packages.sh knows the lists and asks sudo when it has to ----
-.PHONY: need-run need-test need-bench
+.PHONY: need-run need-test need-bench need-deb need-image need-emulator
 need-run:
 	@tests/packages.sh run
 need-test:
 	@tests/packages.sh run test
 need-bench:
 	@tests/packages.sh run test bench
+need-deb:
+	@tests/packages.sh run deb
+need-image:
+	@tests/packages.sh run deb image
+need-emulator:
+	@tests/packages.sh emulator
 
 # ---- the pages ----
 UI := appliance/ui
@@ -67,3 +73,25 @@ deny: ## licences and advisories of every crate
 bench: need-bench ui ## measure against the peers; ONLY=cast for one family
 	cargo build --locked --release --workspace
 	target/release/bench $(if $(ONLY),--only $(ONLY))
+
+# ---- packages and the image; BIN= names a folder with programs that are built already ----
+BIN ?=
+.PHONY: programs
+programs: ui
+	@[[ -n "$(BIN)" ]] || cargo build --locked --release --workspace --bins
+
+.PHONY: deb
+deb: need-deb programs ## Debian packages in target/deb
+	image/deb.sh $(or $(BIN),target/release) target/deb
+
+.PHONY: image
+image: need-image programs ## the flashable image for a PC; MIRROR= names a Debian mirror
+	image/pc-x86_64/build.sh $(or $(BIN),target/release)
+
+.PHONY: test-image
+test-image: need-test need-emulator image ## start the image in an emulated PC and cast to it
+	tests/run.sh image
+
+.PHONY: cross
+cross: ui ## the programs for arm64, and their tests under emulation; ENGINE=cross uses a container engine
+	image/cross/cross.sh $(ENGINE)

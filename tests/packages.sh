@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian/Ubuntu packages that the named jobs need and that are missing.
-# usage: packages.sh run|test|bench …
+# usage: packages.sh run|test|bench|deb|image|emulator …
 set -euo pipefail
 
 run=(build-essential cmake pkg-config libssl-dev nodejs npm
@@ -10,6 +10,9 @@ run=(build-essential cmake pkg-config libssl-dev nodejs npm
 test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plugins-bad-1.0 iproute2 nftables
     curl procps systemd)
 bench=(janus)
+deb=(dpkg-dev)
+image=(dpkg-dev mmdebstrap debian-archive-keyring e2fsprogs)
+emulator=(qemu-system-x86 ovmf mtools)
 
 missing=()
 for job in "$@"; do

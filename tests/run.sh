@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test, the quick ones first, and says at the end which parts failed.
-# usage: run.sh [PART …]   parts: format pages build rust tidy http browsers netns
+# usage: run.sh [PART …]   parts: format pages build rust tidy http browsers netns; and image, which needs `make image`
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=()
@@ -26,7 +26,7 @@ all=(format pages build rust tidy http browsers netns)
 for name in "${@:-${all[@]}}"; do
     case $name in
     pages | format | build | rust | tidy) part "$name" "$name" ;;
-    http | browsers | netns) part "$name" box "$name" ;;
+    http | browsers | netns | image) part "$name" box "$name" ;;
     *) echo "there is no part called $name" >&2 && exit 2 ;;
     esac
 done

@@ -62,15 +62,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let certificate = certificate(&config)?;
     let name = certificate.as_ref().and_then(|certificate| certificate.facts().host());
     let base = base_url(&config, name.as_deref());
-    let facts = Facts { room: config.room.name.clone(), join_url: format!("{base}/join") };
-    let facts = Arc::new(facts);
+    let (name, notice) = (config.room.name.clone(), config.room.notice.clone());
+    let facts = Arc::new(Facts { room: name, join_url: format!("{base}/join"), notice });
 
     // The room, its task, and who executes what it decides.
     let kept = effects::restore(&store.rooms(), &store.lessons(), clock::now()).await.context("the room's state")?;
     let (task, room, effects_queue) = room::open(kept);
+    let mut sockets = systemd::Sockets::from_environment();
     let (media, events) = media::start(MediaConfig {
-        udp: config.media.udp,
-        tcp: Some(config.media.tcp),
+        udp: door(&config.media.udp, |name| sockets.udp(name))?,
+        tcp: Some(door(&config.media.tcp, |name| sockets.tcp(name))?),
         addresses: offered(&config, &addresses.borrow()),
         data_dir: config.store.path.clone(),
         limits: Limits { publishers: 64, viewers: usize::from(config.limits.sessions.get()), ..Limits::default() },
@@ -100,7 +101,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
-    let port = listen(&config, &router, encrypted, &handle, &mut tasks)?;
+    let port = listen(&config, sockets, &router, encrypted, (&handle, &base), &mut tasks)?;
     if let Some(certificate) = certificate {
         keepers.spawn(certificate.keep_fresh(CERTIFICATE_LOOK));
     }
@@ -112,6 +113,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let code = if setup { Some(first_code(&store, &key).await?) } else { None };
     let room_code = room.now().code().map(str::to_owned);
     crate::console::welcome(&config.room.name, &base, code.as_deref(), room_code.as_deref());
+    if let Some(notice) = &config.room.notice {
+        crate::console::notice(notice);
+    }
 
     let (announced, goodbye) = oneshot::channel::<()>();
     // Neighbours can't reach a box that serves its own machine only.
@@ -263,13 +267,13 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
     let (_task, room, _effects) = room::open(appliance_core::room::Room::default());
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (media, _events) = media::start(MediaConfig {
-        udp: any,
+        udp: any.into(),
         tcp: None,
         addresses: vec![any.ip()],
         data_dir: folder.clone(),
         limits: Limits::default(),
     })?;
-    let facts = Arc::new(Facts { room: String::new(), join_url: String::new() });
+    let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
     let parts = parts(
         &config,
         &opened.store,
@@ -353,16 +357,27 @@ fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
     Ok(Some(certificate))
 }
 
+/// Where a media socket comes from.
+fn door<S>(
+    listen: &Listen,
+    take: impl FnOnce(&str) -> Result<S, systemd::SocketError>,
+) -> Result<media::Door<S>, systemd::SocketError> {
+    match listen {
+        Listen::Address(address) => Ok((*address).into()),
+        Listen::Systemd(name) => take(name).map(media::Door::Open),
+    }
+}
+
 /// Starts all listeners and gives the port that tablets come to.
 fn listen(
     config: &Config,
+    mut sockets: systemd::Sockets,
     router: &Router,
     certificate: Option<Arc<rustls::ServerConfig>>,
-    handle: &Handle<SocketAddr>,
+    (handle, base): (&Handle<SocketAddr>, &str),
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<u16> {
     let mut port = 0;
-    let mut sockets = systemd::Sockets::from_environment();
     let ended = |result: std::io::Result<()>| {
         if let Err(error) = result {
             tracing::error!(%error, "a listener ended");
@@ -383,14 +398,24 @@ fn listen(
         let served = web::serve::tls(listener, certificate, router.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
+    for address in &config.https.redirect {
+        let sent_on = web::serve::redirect(sockets.listen(address)?, base.to_owned(), handle.clone());
+        tasks.spawn(async move { ended(sent_on.await) });
+    }
     Ok(port)
 }
 
 /// The panel on the box's own screen needs no pairing: who can read the data folder is the box. Its token lies in
-/// `panel-token` and is made anew at each start.
+/// `panel-token` and is kept over restarts, so that the panel comes back by itself when the hub does.
 async fn local_panel(config: &Config, store: &Store, panels: &web::panels::PanelsState) -> anyhow::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let name = web::panels::own_panel();
+    let path = config.store.path.join("panel-token");
+    if let Ok(kept) = std::fs::read_to_string(&path)
+        && store.panels().by_token(staff::Token::hash(&kept)).await?.is_some_and(|panel| panel.name == name)
+    {
+        return Ok(());
+    }
     for panel in store.panels().list().await? {
         if panel.name == name {
             store.panels().remove(panel.id).await?;
@@ -399,7 +424,6 @@ async fn local_panel(config: &Config, store: &Store, panels: &web::panels::Panel
     let token = staff::Token::random()?;
     store.panels().add(name.to_owned(), staff::Token::hash(token.reveal()), clock::now()).await?;
     panels.tell_known().await.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))?;
-    let path = config.store.path.join("panel-token");
     let new = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(token.reveal().as_bytes())?;

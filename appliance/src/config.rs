@@ -50,6 +50,9 @@ pub struct Config {
 pub struct Room {
     /// The room's name as people say it; 1 to 40 characters. Default `教室`.
     pub name: String,
+    /// A sentence that the panel and the console show until the box starts without it: what is wrong with the box's
+    /// settings (`appliance card`). Default none.
+    pub notice: Option<String>,
 }
 
 /// `[http]`
@@ -67,6 +70,9 @@ pub struct Http {
 pub struct Https {
     /// E.g. `["[::]:443"]` (IPv4 and IPv6) or `["systemd:https"]`. Default none: no HTTPS.
     pub listen: Vec<Listen>,
+    /// Where people who type the name without `https://` are sent on to it: e.g. `["[::]:80"]` or `["systemd:http"]`.
+    /// Nothing is served there. Default none.
+    pub redirect: Vec<Listen>,
     /// PEM file with the certificate and those between it and the root. Needed with `listen`.
     pub certificate: Option<PathBuf>,
     /// PEM file with its key. Needed with `listen`.
@@ -80,10 +86,11 @@ pub struct Https {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Media {
-    /// The one UDP port for all pictures and sound. Default `0.0.0.0:8801`.
-    pub udp: SocketAddr,
-    /// The one TCP port for clients whose network blocks UDP (ICE-TCP, RFC 6544). Default `0.0.0.0:8801`.
-    pub tcp: SocketAddr,
+    /// The one UDP port for all pictures and sound, or `systemd:media`. Default `0.0.0.0:8801`.
+    pub udp: Listen,
+    /// The one TCP port for clients whose network blocks UDP (ICE-TCP, RFC 6544), or `systemd:media`. Default
+    /// `0.0.0.0:8801`.
+    pub tcp: Listen,
     /// Addresses that clients reach the box at. Default none: learned, and learned again when the network changes.
     pub addresses: Vec<IpAddr>,
 }
@@ -166,7 +173,7 @@ pub enum Listen {
 
 impl Default for Room {
     fn default() -> Self {
-        Self { name: catalogue::text(Lang::ZhHantTw, "console.room-name").into() }
+        Self { name: catalogue::text(Lang::ZhHantTw, "console.room-name").into(), notice: None }
     }
 }
 
@@ -178,8 +185,8 @@ impl Default for Http {
 
 impl Default for Media {
     fn default() -> Self {
-        let any = (Ipv4Addr::UNSPECIFIED, 8801).into();
-        Self { udp: any, tcp: any, addresses: Vec::new() }
+        let any = Listen::Address((Ipv4Addr::UNSPECIFIED, 8801).into());
+        Self { udp: any.clone(), tcp: any, addresses: Vec::new() }
     }
 }
 
@@ -317,15 +324,23 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            ConfigError::Syntax { path: path.into(), line, reason: error.message().trim().replace('\n', "; ") }
-        })?;
+        let mut config = Self::read(text, path)?;
         config.check().map_err(|(field, reason)| ConfigError::Value { path: path.into(), field, reason })?;
         if let Some(folder) = path.parent() {
             config.resolve(folder);
         }
         Ok(config)
+    }
+
+    /// Reads the text alone: every key is known and of the right kind; whether the values fit each other is not asked.
+    ///
+    /// # Errors
+    /// [`ConfigError::Syntax`].
+    pub fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(0, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            ConfigError::Syntax { path: path.into(), line, reason: error.message().trim().replace('\n', "; ") }
+        })
     }
 
     fn check(&self) -> Result<(), (&'static str, String)> {

@@ -9,6 +9,12 @@ pub fn language() -> Lang {
     if wish.is_some_and(|wish| wish.starts_with("en")) { Lang::En } else { Lang::ZhHantTw }
 }
 
+/// Prints what is wrong with the box's settings, so that it is seen among other lines.
+#[expect(clippy::print_stdout, reason = "this is what the console is for")]
+pub fn notice(notice: &str) {
+    println!("{}", fill(language(), "console.hub-notice", &[("notice", notice)]));
+}
+
 /// Prints the ways in: the teacher's (with the one-time code while there is no account), the students', the panel's, and
 /// the room code when a lesson goes on after a restart.
 #[expect(clippy::print_stdout, reason = "this is what the console is for")]

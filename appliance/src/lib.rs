@@ -1,6 +1,7 @@
 //! The classroom hub: pages, WHIP/WHEP, the forwarder, rooms and lessons. `ARCHITECTURE.md` is the map.
 
 pub mod app;
+pub mod card;
 pub mod clock;
 pub mod config;
 pub mod console;

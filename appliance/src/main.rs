@@ -1,13 +1,22 @@
 //! `appliance`: the hub of the classroom box.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use appliance::{app, clock, config::Config, console, doctor, telemetry};
+use appliance::{
+    app, card, clock,
+    config::{Config, PATH},
+    console, doctor, telemetry,
+};
 
 const HELP: &str = "\
 appliance serve   [--config FILE]          run the hub
 appliance doctor  [--config FILE] [--json] say what is wrong with this machine, in sentences
+appliance card    [--config FILE] --card FOLDER --into FOLDER
+                                           lay FOLDER's classroom.toml over the configuration, tell what is wrong with it
 appliance routes                           print every route with its rule, as JSON
 appliance --version";
 
@@ -31,10 +40,13 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
     let mut words = arguments.into_iter();
     let command = words.next().unwrap_or_default();
     let (mut config, mut json) = (None::<PathBuf>, false);
+    let (mut from, mut into) = (None::<PathBuf>, None::<PathBuf>);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--config" => config = Some(words.next().context("--config needs a file")?.into()),
             "--json" => json = true,
+            "--card" => from = Some(words.next().context("--card needs a folder")?.into()),
+            "--into" => into = Some(words.next().context("--into needs a folder")?.into()),
             other => anyhow::bail!("unknown word {other:?}\n\n{HELP}"),
         }
     }
@@ -51,6 +63,14 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             let (text, well) = doctor::report(&doctor::examine(&config, clock::now()), console::language(), json);
             println!("{text}");
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        "card" => {
+            let base = config.as_deref().unwrap_or(Path::new(PATH));
+            let (from, into) = (from.context("card needs --card FOLDER")?, into.context("card needs --into FOLDER")?);
+            if let Some(notice) = card::settle(base, &from, &into, console::language())?.notice {
+                console::notice(&notice);
+            }
+            Ok(ExitCode::SUCCESS)
         }
         "routes" => {
             println!("{}", serde_json::to_string_pretty(&runtime()?.block_on(app::route_table())?)?);

@@ -75,7 +75,7 @@ impl Sockets {
     pub fn listen(&mut self, listen: &Listen) -> Result<TcpListener, SocketError> {
         let listener = match listen {
             Listen::Address(address) => TcpListener::bind(address).map_err(|e| SocketError::Address(*address, e))?,
-            Listen::Systemd(name) => self.take(name, ListenFd::take_tcp_listener)?,
+            Listen::Systemd(name) => self.tcp(name)?,
         };
         // tokio asks for it.
         listener.set_nonblocking(true).map_err(|e| SocketError::WrongKind(listen.to_string(), e))?;
@@ -90,16 +90,35 @@ impl Sockets {
         self.take(name, ListenFd::take_udp_socket)
     }
 
+    /// The TCP listener of this name.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn tcp(&mut self, name: &str) -> Result<TcpListener, SocketError> {
+        self.take(name, ListenFd::take_tcp_listener)
+    }
+
+    /// The first of this name that is of the wanted kind: one unit may open a port by UDP and by TCP.
     fn take<T>(
         &mut self,
         name: &str,
         take: impl Fn(&mut ListenFd, usize) -> io::Result<Option<T>>,
     ) -> Result<T, SocketError> {
-        let place = self.names.iter().position(|have| have == name);
-        let place = place.ok_or_else(|| SocketError::NotHandedOver(name.into()))?;
-        let socket = take(&mut self.fds, place).map_err(|e| SocketError::WrongKind(name.into(), e))?;
-        self.names[place].clear();
-        socket.ok_or_else(|| SocketError::NotHandedOver(name.into()))
+        let mut why = SocketError::NotHandedOver(name.into());
+        for place in 0..self.names.len() {
+            if self.names[place] != name {
+                continue;
+            }
+            match take(&mut self.fds, place) {
+                Ok(Some(socket)) => {
+                    self.names[place].clear();
+                    return Ok(socket);
+                }
+                Ok(None) => {}
+                Err(error) => why = SocketError::WrongKind(name.into(), error),
+            }
+        }
+        Err(why)
     }
 }
 
@@ -159,6 +178,32 @@ mod tests {
         assert!(error.contains("FileDescriptorName=https"), "{error}");
     }
 
+    #[test]
+    fn one_name_may_stand_for_udp_and_tcp() {
+        use std::os::fd::AsRawFd;
+        let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let script = format!(
+            "exec 3<&{} 4<&{}; LISTEN_PID=$$ exec \"$0\" --exact systemd::tests::child --test-threads=1",
+            nix::unistd::dup(&udp).map(keep).unwrap(),
+            nix::unistd::dup(&tcp).map(keep).unwrap(),
+        );
+        fn keep(fd: impl AsRawFd) -> i32 {
+            let number = fd.as_raw_fd();
+            std::mem::forget(fd);
+            number
+        }
+        let child = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .arg(env::current_exe().unwrap())
+            .env(CHILD, "same")
+            .env("LISTEN_FDS", "2")
+            .env("LISTEN_FDNAMES", "media:media")
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(child.success());
+    }
+
     const CHILD: &str = "CLASSROOM_TEST_SYSTEMD_CHILD";
 
     /// What the child of the test below does: this very program, started as systemd would.
@@ -166,6 +211,11 @@ mod tests {
     fn child() {
         let Ok(kind) = env::var(CHILD) else { return };
         let mut sockets = Sockets::from_environment();
+        if kind == "same" {
+            // The TCP listener lies behind the UDP socket of the same name.
+            assert!(sockets.tcp("media").is_ok() && sockets.udp("media").is_ok() && sockets.tcp("media").is_err());
+            return;
+        }
         assert!(matches!(sockets.udp("https"), Err(SocketError::WrongKind(..))) || kind != "wrong");
         if kind == "wrong" {
             return;

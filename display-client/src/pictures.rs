@@ -234,6 +234,11 @@ impl Page<'_> {
                 self.centred(0.86, self.grey(0.045), spoken(&bar.join_url));
             }
         }
+        if let Some(notice) = &bar.notice {
+            let widest = self.w - 2.0 * self.margin();
+            let look = self.fitted(Type { ink: inks::AMBER, ..self.white(0.034) }, widest, notice);
+            self.sheet.text(self.w / 2.0, self.h - self.margin() - self.h * 0.075, At::Middle, look, widest, notice);
+        }
         self.footer_marks(bar)
     }
 
@@ -411,6 +416,7 @@ mod tests {
             join_url: "http://192.0.2.2:8080/join".into(),
             code: Some("482913".into()),
             marks: classroom_protocol::view::Marks { recording: true, live: true },
+            notice: Some("classroom.toml, line 3: unknown field `nam`, expected `name` or `notice`".into()),
             hub_gone: true,
         };
         let tile = |picture| {

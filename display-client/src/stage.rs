@@ -62,6 +62,8 @@ pub(crate) struct Bar {
     pub(crate) code: Option<String>,
     /// Recording and live marks.
     pub(crate) marks: Marks,
+    /// What is wrong with the box's settings.
+    pub(crate) notice: Option<String>,
     /// The hub has been away for a while.
     pub(crate) hub_gone: bool,
 }
@@ -234,6 +236,7 @@ impl Stage {
             join_url: view.join_url.clone(),
             code: view.code.clone(),
             marks: view.marks,
+            notice: view.notice.clone(),
             hub_gone,
         };
         if view.lesson.is_none() {

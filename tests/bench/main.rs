@@ -7,6 +7,7 @@
 mod cast;
 mod direct;
 mod glass;
+mod image;
 mod janus;
 mod memory;
 mod panel;
@@ -55,6 +56,7 @@ async fn main() -> Result<ExitCode> {
     let settings = Settings::from_args()?;
     let mut rows = Vec::new();
     cast::run(&settings, &mut rows).await;
+    image::run(&settings, &mut rows);
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

@@ -16,4 +16,5 @@ pub mod ports;
 pub mod proc;
 pub mod school;
 pub mod stamp;
+pub mod vm;
 pub mod wait;

@@ -34,6 +34,11 @@ impl School {
         })
     }
 
+    /// The hub's certificate and its key, PEM.
+    pub fn certificate(&self) -> (&str, &str) {
+        (&self.certificate, &self.key)
+    }
+
     /// Writes `hub.pem`, `hub.key` and `ca.pem` into `folder`.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         fs::write(folder.join("hub.pem"), &self.certificate)?;

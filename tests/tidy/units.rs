@@ -148,3 +148,28 @@ fn each_socket_belongs_to_a_service_that_takes_it() {
         }),
     );
 }
+
+#[test]
+fn each_file_of_systemd_is_in_a_package() {
+    let lists: Vec<_> = tree::files().into_iter().filter(|file| file.path.ends_with("/install")).collect();
+    assert!(!lists.is_empty(), "image/deb/*/install");
+    none(
+        "a file of systemd/ lies in no package: add it to image/deb/NAME/install",
+        tree::files()
+            .into_iter()
+            .filter(|file| file.path.starts_with("systemd/") && !file.path.ends_with(".md"))
+            .filter(|file| {
+                lists.iter().all(|list| !list.text.lines().any(|line| line.starts_with(&format!("{} ", file.path))))
+            })
+            .map(|file| file.path),
+    );
+    none(
+        "a package names a file that is not there",
+        lists.iter().flat_map(|list| {
+            let from =
+                list.text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').next());
+            let missing = from.filter(|from| !from.starts_with("@BIN@/") && tree::read(from).is_none());
+            missing.map(|from| format!("{}: {from}", list.path)).collect::<Vec<_>>()
+        }),
+    );
+}

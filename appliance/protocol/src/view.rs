@@ -230,6 +230,9 @@ pub struct PanelView {
     pub stage: Stage,
     /// Recording and live marks.
     pub marks: Marks,
+    /// What is wrong with the box's settings; shown while nothing is cast.
+    #[serde(default)]
+    pub notice: Option<String>,
 }
 
 /// What a page may know of a class before it picks a seat

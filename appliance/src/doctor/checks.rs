@@ -40,13 +40,15 @@ const BUFFER: u64 = MIB;
 
 /// Every port is free, or held by the hub itself.
 pub(super) fn ports(config: &Config) -> Vec<Finding> {
-    let pages = config.http.listen.iter().chain(&config.https.listen).filter_map(|listen| match listen {
-        Listen::Address(address) => Some((Transport::Tcp, *address)),
+    let pages = config.http.listen.iter().chain(&config.https.listen).chain(&config.https.redirect);
+    let pages = pages.map(|listen| (Transport::Tcp, listen));
+    let media = [(Transport::Udp, &config.media.udp), (Transport::Tcp, &config.media.tcp)];
+    let opened = pages.chain(media).filter_map(|(transport, listen)| match listen {
+        Listen::Address(address) => Some((transport, *address)),
         // systemd holds it for us.
         Listen::Systemd(_) => None,
     });
-    let media = [(Transport::Udp, config.media.udp), (Transport::Tcp, config.media.tcp)];
-    pages.chain(media).map(|(transport, address)| port(transport, address)).collect()
+    opened.map(|(transport, address)| port(transport, address)).collect()
 }
 
 fn port(transport: Transport, address: SocketAddr) -> Finding {

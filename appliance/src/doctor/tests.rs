@@ -6,7 +6,7 @@ use std::{net::TcpListener, net::UdpSocket, path::Path};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store;
+use crate::{config::Listen, store};
 
 const NOW: Millis = 1_760_000_000_000;
 const DAY: Millis = 86_400_000;
@@ -17,8 +17,8 @@ fn healthy() -> (TempDir, Config) {
     let mut config = Config::demo(folder.path());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     config.http.listen = vec![free.to_string().parse().unwrap()];
-    config.media.udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    config.media.tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    config.media.udp = Listen::Address(UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    config.media.tcp = Listen::Address(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     (folder, config)
 }
 

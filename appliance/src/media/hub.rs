@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,8 @@ use str0m::net::Protocol;
 use tokio::sync::mpsc;
 
 use super::{
-    MediaConfig, MediaEvent, cert, handle::Command, keys, net::Net, socket::Bound, switchboard::Switchboard, tcp::Tcp,
+    Limits, MediaConfig, MediaEvent, cert, handle::Command, keys, net::Net, socket::Bound, switchboard::Switchboard,
+    tcp::Tcp,
 };
 
 const WAKE: Token = Token(0);
@@ -30,7 +32,8 @@ pub(super) struct Hub {
     tcp: Option<Tcp>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<MediaEvent>,
-    config: MediaConfig,
+    addresses: Vec<IpAddr>,
+    limits: Limits,
     crypto: Arc<str0m::config::CryptoProvider>,
     cert: str0m::config::DtlsCert,
 }
@@ -42,26 +45,26 @@ impl Hub {
         events: mpsc::Sender<MediaEvent>,
     ) -> io::Result<(Self, Waker)> {
         let crypto = Arc::new(keys::provider());
-        let cert = cert::load_or_create(&config.data_dir, &crypto)?;
+        let MediaConfig { udp, tcp, addresses, data_dir, limits } = config;
+        let cert = cert::load_or_create(&data_dir, &crypto)?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
-        let udp = Bound::new(config.udp)?;
+        let udp = Bound::new(udp)?;
         poll.registry().register(&mut SourceFd(&udp.fd()), UDP, Interest::READABLE)?;
-        let limit = config.limits.tcp_connections;
-        let tcp = config.tcp.map(|at| Tcp::bind(at, poll.registry(), LISTEN, FIRST_CONNECTION, limit)).transpose()?;
+        let open = |door| Tcp::open(door, poll.registry(), LISTEN, FIRST_CONNECTION, limits.tcp_connections);
+        let tcp = tcp.map(open).transpose()?;
         tracing::info!(udp = %udp.local(), tcp = ?tcp.as_ref().map(Tcp::local), "media sockets are bound");
-        Ok((Self { poll, udp, tcp, commands, events, config, crypto, cert }, waker))
+        Ok((Self { poll, udp, tcp, commands, events, addresses, limits, crypto, cert }, waker))
     }
 
     /// Runs until all handles are gone or [`super::MediaHandle::stop`] is called.
     pub(super) fn run(self) {
-        let Self { mut poll, udp, tcp, mut commands, events, config, crypto, cert } = self;
+        let Self { mut poll, udp, tcp, mut commands, events, addresses, limits, crypto, cert } = self;
         let local = udp.local();
         let (mut receiver, sender) = udp.split();
         let net = Net::new(sender, tcp);
         let now = Instant::now();
-        let addresses = config.addresses;
-        let mut board = Switchboard::new(now, net, crypto, cert, config.limits, local, addresses, events);
+        let mut board = Switchboard::new(now, net, crypto, cert, limits, local, addresses, events);
         let mut ready = Events::with_capacity(256);
         let mut readable = true;
         let mut more_commands = true;

@@ -26,7 +26,7 @@ mod viewer;
 
 pub use handle::{MediaHandle, start};
 pub use types::{
-    Answer, LayerStats, Limits, MediaConfig, MediaError, MediaEvent, MediaStats, PublisherStats, SessionId,
+    Answer, Door, LayerStats, Limits, MediaConfig, MediaError, MediaEvent, MediaStats, PublisherStats, SessionId,
     SourceStats, ViewerStats,
 };
 

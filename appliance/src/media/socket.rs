@@ -10,6 +10,8 @@ use std::{
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::types::Door;
+
 /// Kernel buffers, in bytes: half a second of nine publishers at 8 Mbit/s inwards, a keyframe for each of 80 viewers outwards.
 const RECEIVE_BUFFER: usize = 4 << 20;
 const SEND_BUFFER: usize = 8 << 20;
@@ -47,15 +49,21 @@ pub(super) struct Datagram<'a> {
 pub(super) struct Bound(Shared);
 
 impl Bound {
-    pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
+    pub(super) fn new(door: Door<UdpSocket>) -> io::Result<Self> {
+        let socket = match door {
+            Door::Address(address) => {
+                let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+                if address.is_ipv6() {
+                    socket.set_only_v6(false)?;
+                }
+                socket.bind(&address.into())?;
+                socket
+            }
+            Door::Open(socket) => socket.into(),
+        };
         // Best effort: the kernel caps both at its own limits.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.set_send_buffer_size(SEND_BUFFER)?;
-        socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let local = socket.local_addr()?;

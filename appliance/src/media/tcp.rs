@@ -12,6 +12,8 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
+use super::types::Door;
+
 /// Bytes that may wait for a slow connection: a quarter of a second at 8 Mbit/s. When they are there, further media packets are
 /// dropped (the viewer asks for a keyframe); STUN, DTLS and RTCP still get twice that, and then the connection is closed.
 const QUEUE: usize = 256 * 1024;
@@ -43,14 +45,20 @@ pub(super) struct Tcp {
 
 impl Tcp {
     /// Listens; tokens from `first_token` on are its connections'.
-    pub(super) fn bind(
-        address: SocketAddr,
+    pub(super) fn open(
+        door: Door<std::net::TcpListener>,
         registry: &Registry,
         token: Token,
         first_token: usize,
         limit: usize,
     ) -> io::Result<Self> {
-        let mut listener = TcpListener::bind(address)?;
+        let mut listener = match door {
+            Door::Address(address) => TcpListener::bind(address)?,
+            Door::Open(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)
+            }
+        };
         registry.register(&mut listener, token, Interest::READABLE)?;
         let local = listener.local_addr()?;
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -11,13 +11,28 @@ use std::{
 use appliance_core::forward::Layer;
 use classroom_protocol::{ProblemCode, SourceId};
 
+/// A socket that the forwarder opens itself, or that was opened for it.
+#[derive(Debug)]
+pub enum Door<S> {
+    /// The unspecified address serves all interfaces; port 0 picks a free port.
+    Address(SocketAddr),
+    /// Bound already.
+    Open(S),
+}
+
+impl<S> From<SocketAddr> for Door<S> {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
 /// How the forwarder is set up. Read once at the start.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct MediaConfig {
-    /// Where the one UDP socket is bound. The unspecified address serves all interfaces; port 0 picks a free port.
-    pub udp: SocketAddr,
+    /// The one UDP socket.
+    pub udp: Door<UdpSocket>,
     /// Where ICE-TCP is served, if at all (RFC 6544, passive candidates only).
-    pub tcp: Option<SocketAddr>,
+    pub tcp: Option<Door<TcpListener>>,
     /// Addresses offered to clients as host candidates. libnice does not use loopback: name the LAN addresses too.
     pub addresses: Vec<IpAddr>,
     /// Folder for the DTLS certificate (`media-identity.pem`), made at the first start and kept for the later ones.

@@ -46,8 +46,8 @@ pub fn start(name: &str, limits: Limits) -> Box {
     let dir = std::env::temp_dir().join(format!("media-{name}-{}", std::process::id()));
     let udp = SocketAddr::from((Ipv4Addr::UNSPECIFIED, free_port()));
     let (media, events) = appliance::media::start(MediaConfig {
-        udp,
-        tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        udp: udp.into(),
+        tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()),
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
         data_dir: dir.clone(),
         limits,

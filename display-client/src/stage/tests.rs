@@ -31,6 +31,7 @@ fn view(layout: u8, seats: &[u8]) -> PanelView {
         code: Some("482913".into()),
         stage: StageView { layout, tiles },
         marks: Marks::default(),
+        notice: None,
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Facts {
     pub room: String,
     /// Address of the students' page, as people would type it.
     pub join_url: String,
+    /// What is wrong with the box's settings, for those who look after it.
+    pub notice: Option<String>,
 }
 
 impl Room {
@@ -90,6 +92,7 @@ impl Room {
             code: self.lesson.as_ref().map(|lesson| lesson.code.clone()),
             stage: self.stage_view(),
             marks: self.marks(),
+            notice: facts.notice.clone(),
         }
     }
 

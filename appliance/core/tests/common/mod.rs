@@ -11,7 +11,7 @@ pub fn seat(n: u8) -> Seat {
 }
 
 pub fn facts() -> Facts {
-    Facts { room: "三年二班教室".into(), join_url: "http://box/join".into() }
+    Facts { room: "三年二班教室".into(), join_url: "http://box/join".into(), notice: None }
 }
 
 pub struct Class30 {

@@ -8,6 +8,31 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * @description What a person does, beside opening hosts and programs.
+         * @enum {string}
+         */
+        Action: "cast" | "record" | "play-aloud" | "install" | "report" | "take-home";
+        /**
+         * @description Who can change a decision (R-POL-22).
+         * @enum {string}
+         */
+        Changer: "teacher" | "school" | "guardian" | "nobody";
+        /** @description An answer of the rules. It always names its rule, its reason and who can change it (R-POL-22). */
+        Decision: {
+            alert?: null | components["schemas"]["RuleId"];
+            /** @description Allowed or refused. */
+            allow: boolean;
+            /** @description Who can change it: words in the catalogue under [`Changer::key`]. */
+            changer: components["schemas"]["Changer"];
+            /** @description Why: words in the catalogue under [`Reason::key`]. */
+            reason: components["schemas"]["Reason"];
+            /** @description The school keeps a record of this (R-POL-6, R-POL-20). */
+            record?: boolean;
+            /** @description The rule that decides. */
+            rule: components["schemas"]["RuleId"];
+            until?: null | components["schemas"]["u64"];
+        };
+        /**
          * @description One message of the hub on `GET /api/ws`.
          *
          *     Resume: connect with `?after=SEQ`; when nothing has changed since, the hub answers `current`.
@@ -31,6 +56,8 @@ export interface components {
                 lesson?: null | components["schemas"]["LessonView"];
                 /** @description Recording and live marks. */
                 marks: components["schemas"]["Marks"];
+                /** @description What is wrong with the box's settings; shown while nothing is cast. */
+                notice?: string | null;
                 /** @description The room's name. */
                 room: string;
                 /** @description The stage. */
@@ -253,10 +280,30 @@ export interface components {
             lesson?: null | components["schemas"]["LessonView"];
             /** @description Recording and live marks. */
             marks: components["schemas"]["Marks"];
+            /** @description What is wrong with the box's settings; shown while nothing is cast. */
+            notice?: string | null;
             /** @description The room's name. */
             room: string;
             /** @description The stage. */
             stage: components["schemas"]["Stage"];
+        };
+        /** @description What a teacher can open for the running lesson (R-POL-9). */
+        Permission: {
+            /** @description A category of the policy document: `mail`, `games` … */
+            category: string;
+        } | {
+            /** @description One host and what is below it. */
+            host: string;
+        } | {
+            /** @description An action. */
+            action: components["schemas"]["Action"];
+        };
+        /** @description Something opened until a time. */
+        Permit: {
+            /** @description It ends then, at the latest; a teacher's permit also ends with the lesson. */
+            until: components["schemas"]["u64"];
+            /** @description What. */
+            what: components["schemas"]["Permission"];
         };
         /** @description The body of every error (`application/problem+json`, RFC 9457). */
         Problem: {
@@ -284,6 +331,11 @@ export interface components {
          * @enum {string}
          */
         ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "full" | "internal";
+        /**
+         * @description Why something is allowed or refused.
+         * @enum {string}
+         */
+        Reason: "own-box" | "report" | "learning" | "storage" | "device-needs" | "open-web" | "at-home" | "permitted" | "exception" | "lesson" | "approved-app" | "unknown-device" | "not-lent" | "device-away" | "suspended" | "no-consent" | "no-lesson" | "attention" | "games" | "not-teaching" | "app-not-approved" | "home-app" | "mail" | "aloud" | "guardian-hours" | "school-network" | "harmful" | "copyright" | "recording" | "bypass" | "filtered" | "another-students" | "shared-account" | "nothing-allows";
         /** @description The room as everybody may know it (`GET /api/room`, no sign-in). */
         RoomInfo: {
             /** @description Address of the students' page, as people would type it. */
@@ -297,6 +349,8 @@ export interface components {
             /** @description Version of the box's software. */
             version: string;
         };
+        /** @description A requirement of the plan: `R-POL-3`. */
+        RuleId: string;
         /**
          * Format: int32
          * @description A seat of the class, 1 to 99. The largest class of a school is served with one number to spare (R-CAST-2).

@@ -1,0 +1,223 @@
+//! The card: `classroom.toml` on the box's FAT partition, written on any computer by whoever sets the room up. It may say
+//! what `box.toml` may say and is laid over it. What is wrong with it is told, and the box goes on without that.
+
+use std::{
+    fs, io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use classroom_protocol::catalogue::{Lang, fill};
+use toml::{Table, Value};
+
+use crate::{config::Config, tls::Certificate};
+
+/// Name of the file on the card.
+pub const FILE: &str = "classroom.toml";
+/// What a card with a certificate opens when nothing else is said: the sockets of `systemd/`.
+const OPENS: [(&str, &str); 2] = [("listen", "systemd:https"), ("redirect", "systemd:http")];
+
+/// What came of a card.
+#[derive(Debug)]
+pub struct Settled {
+    /// The configuration of the box.
+    pub table: Table,
+    /// What a person has to mend, in one sentence.
+    pub notice: Option<String>,
+}
+
+/// Lays the card in `folder` over the configuration at `base` and writes what comes of it to `into/box.toml`, with the
+/// certificate's files beside it. Only who may read `into` can read them.
+///
+/// # Errors
+/// When `base` can't be read or `into` can't be written; what is wrong with the card is no error but the notice.
+pub fn settle(base: &Path, folder: &Path, into: &Path, lang: Lang) -> anyhow::Result<Settled> {
+    let text = match fs::read_to_string(base) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    Config::parse(&text, base)?;
+    let base: Table = text.parse()?;
+    let mut settled = lay_over(&base, folder, into, lang);
+    if let Some(notice) = &settled.notice {
+        let room = settled.table.entry("room").or_insert_with(|| Table::new().into());
+        if let Value::Table(room) = room {
+            room.insert("notice".into(), notice.as_str().into());
+        }
+    }
+    write(&into.join("box.toml"), toml::to_string(&settled.table)?.as_bytes())?;
+    Ok(settled)
+}
+
+fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
+    let say = |key: &str, reason: &str| Some(fill(lang, key, &[("file", FILE), ("reason", reason)]));
+    let without = |notice| Settled { table: base.clone(), notice };
+    let text = match fs::read_to_string(folder.join(FILE)) {
+        Ok(text) => text,
+        Err(error) => return without(say("console.card-missing", &error.to_string())),
+    };
+    // Read on its own first, so that the lines are those of the card.
+    let card: Table = match Config::read(&text, Path::new(FILE)).map(|_| text.parse()) {
+        Ok(Ok(card)) => card,
+        Ok(Err(error)) => return without(say("console.card-wrong", error.message())),
+        Err(error) => return without(say("console.card-wrong", &error.to_string())),
+    };
+    let mut table = merged(base.clone(), card.clone());
+    let notice = match https(&mut table, &card, folder, into) {
+        Ok(true) => None,
+        Ok(false) => say("console.card-no-certificate", ""),
+        Err(reason) => {
+            // The room keeps its name; what can't be served is not opened.
+            let own = base.get("https").cloned();
+            table.remove("https");
+            table.extend(own.map(|own| ("https".to_owned(), own)));
+            say("console.card-certificate", &reason)
+        }
+    };
+    let whole = toml::to_string(&table).map_err(|error| error.to_string());
+    match whole.and_then(|whole| Config::parse(&whole, Path::new(FILE)).map_err(|error| error.to_string())) {
+        Ok(_) => Settled { table, notice },
+        Err(reason) => without(say("console.card-wrong", &reason)),
+    }
+}
+
+/// Tables are laid over each other key by key, everything else is replaced.
+fn merged(mut base: Table, over: Table) -> Table {
+    for (key, value) in over {
+        let value = match (base.remove(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merged(base, over).into(),
+            (_, value) => value,
+        };
+        base.insert(key, value);
+    }
+    base
+}
+
+/// Brings the card's certificate to where the hub reads it. Says whether the box has one at all.
+fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path) -> Result<bool, String> {
+    let named = |key: &str| Some(folder.join(card.get("https")?.get(key)?.as_str()?));
+    let (certificate, key) = match (named("certificate"), named("key")) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(table.get("https").is_some_and(|own| own.get("certificate").is_some())),
+        (Some(_), None) => return Err("[https] key".into()),
+        (None, Some(_)) => return Err("[https] certificate".into()),
+    };
+    Certificate::load(&certificate, &key).map_err(|error| error.to_string())?;
+    let bring = |from: PathBuf, name: &str| {
+        let to = into.join(name);
+        fs::read(&from).and_then(|bytes| write(&to, &bytes)).map_err(|error| format!("{}: {error}", from.display()))?;
+        Ok::<_, String>(Value::from(to.to_string_lossy().into_owned()))
+    };
+    let (certificate, key) = (bring(certificate, "certificate.pem")?, bring(key, "key.pem")?);
+    let Some(Value::Table(https)) = table.get_mut("https") else { return Ok(false) };
+    https.insert("certificate".into(), certificate);
+    https.insert("key".into(), key);
+    for (key, socket) in OPENS {
+        https.entry(key).or_insert_with(|| Value::from(vec![socket]));
+    }
+    Ok(true)
+}
+
+/// In one step and for no strangers: a power cut leaves the old file or the new one.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write as _;
+    let new = path.with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const BASE: &str = "[room]\nname = \"教室\"\n[media]\nudp = \"systemd:media\"\ntcp = \"systemd:media\"\n";
+
+    struct Card(tempfile::TempDir);
+
+    impl Card {
+        fn new(text: Option<&str>) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("base.toml"), BASE).unwrap();
+            for name in ["card", "into"] {
+                fs::create_dir(folder.path().join(name)).unwrap();
+            }
+            if let Some(text) = text {
+                fs::write(folder.path().join("card").join(FILE), text).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn with_certificate(self) -> Self {
+            let made = rcgen::generate_simple_self_signed(vec!["room501.school.example".into()]).unwrap();
+            let card = self.0.path().join("card");
+            fs::write(card.join("room.pem"), made.cert.pem()).unwrap();
+            fs::write(card.join("room.key"), made.signing_key.serialize_pem()).unwrap();
+            self
+        }
+
+        fn settle(&self) -> (Config, String) {
+            let at = |name: &str| self.0.path().join(name);
+            let settled = settle(&at("base.toml"), &at("card"), &at("into"), Lang::En).unwrap();
+            let config = Config::load(Some(&at("into/box.toml"))).unwrap();
+            assert_eq!(config.room.notice, settled.notice);
+            (config, settled.notice.unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn the_card_names_the_room_and_opens_it() {
+        let card = "[room]\nname = \"五年三班\"\n[https]\ncertificate = \"room.pem\"\nkey = \"room.key\"\n";
+        let card = Card::new(Some(card)).with_certificate();
+        let (config, notice) = card.settle();
+        assert_eq!((config.room.name.as_str(), notice.as_str()), ("五年三班", ""));
+        assert_eq!(config.https.listen, ["systemd:https".parse().unwrap()]);
+        assert_eq!(config.https.redirect, ["systemd:http".parse().unwrap()]);
+        assert_eq!(config.https.certificate.unwrap(), card.0.path().join("into/certificate.pem"));
+        assert_eq!(config.media.udp.to_string(), "systemd:media");
+        // Once more, as at the next start.
+        assert_eq!(card.settle().1, "");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_the_box_goes_on() {
+        for (text, says) in [
+            ("[room]\n\nnam = \"五年三班\"\n", "classroom.toml, line 3: unknown field `nam`"),
+            ("[room\n", "classroom.toml, line 1"),
+            ("[room]\nname = \"\"\n", "[room] name: give the room a name"),
+            ("[limits]\nstudents = 200\n", "write at most 99"),
+        ] {
+            let (config, notice) = Card::new(Some(text)).settle();
+            assert!(notice.contains(says), "{text:?} gave {notice:?}");
+            assert_eq!(config.room.name, "教室");
+            assert_eq!(config.media.udp.to_string(), "systemd:media");
+        }
+        let (config, notice) = Card::new(None).settle();
+        assert!(notice.contains(FILE) && config.room.name == "教室", "{notice}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_there_or_not_one_closes_the_pages_and_keeps_the_name() {
+        let named = "[room]\nname = \"五年三班\"\n";
+        let (config, notice) = Card::new(Some(named)).settle();
+        assert!(notice.contains("certificate") && config.https.listen.is_empty());
+        assert_eq!(config.room.name, "五年三班");
+        let named = format!("{named}[https]\ncertificate = \"room.pem\"\n");
+        for (text, says) in [
+            (named.clone(), "[https] key"),
+            (format!("{named}key = \"room.key\"\n"), "room.pem"),
+            (format!("{named}key = \"room.pem\"\n"), "room.pem"),
+        ] {
+            let mut card = Card::new(Some(&text));
+            if text.contains("key = \"room.pem\"") {
+                card = card.with_certificate();
+            }
+            let (config, notice) = card.settle();
+            assert!(notice.contains(says), "{text:?} gave {notice:?}");
+            assert_eq!(config.room.name, "五年三班");
+            assert!(config.https.listen.is_empty());
+        }
+    }
+}
