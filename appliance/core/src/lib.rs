@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod forward;
 pub mod pairing;
 pub mod policy;
+pub mod register;
 pub mod room;
 pub mod throttle;
 pub mod usage;

@@ -51,6 +51,28 @@ pub enum ProblemCode {
     BadSdp,
     /// The media session was changed by someone else (`If-Match`).
     StaleEtag,
+    /// Student and guardian have not both signed, or one withdrew (R-POL-23).
+    NoConsent,
+    /// Fewer than nine in ten of the class have both signatures (R-POL-23).
+    BelowQuorum,
+    /// The student has a device already (R-POL-24).
+    HasDevice,
+    /// The device is lent (R-POL-24).
+    DeviceLent,
+    /// The device is in repair, lost, out of use, or none for students (R-POL-24).
+    DeviceNotReady,
+    /// Another version of the consent text must be signed by now (R-POL-23).
+    OldText,
+    /// The personal link was used, taken back or is too old.
+    LinkVoid,
+    /// The file is not in UTF-8 (Big5, most likely).
+    FileEncoding,
+    /// The file is neither CSV nor a spreadsheet that can be read.
+    FileUnreadable,
+    /// The file lacks columns; `field` names them.
+    FileColumns,
+    /// Someone changed the register meanwhile; look again.
+    Changed,
     /// The box serves as many of these as it can.
     Full,
     /// The box could not do it; the log says why.
@@ -83,6 +105,17 @@ impl ProblemCode {
             Self::SourceSilent => "source-silent",
             Self::BadSdp => "bad-sdp",
             Self::StaleEtag => "stale-etag",
+            Self::NoConsent => "no-consent",
+            Self::BelowQuorum => "below-quorum",
+            Self::HasDevice => "has-device",
+            Self::DeviceLent => "device-lent",
+            Self::DeviceNotReady => "device-not-ready",
+            Self::OldText => "old-text",
+            Self::LinkVoid => "link-void",
+            Self::FileEncoding => "file-encoding",
+            Self::FileUnreadable => "file-unreadable",
+            Self::FileColumns => "file-columns",
+            Self::Changed => "changed",
             Self::Full => "full",
             Self::Internal => "internal",
         }
@@ -91,20 +124,32 @@ impl ProblemCode {
     /// HTTP status of the problem.
     pub fn status(self) -> u16 {
         match self {
-            Self::BadInput | Self::WeakPassword | Self::NoSuchSeat => 422,
+            Self::BadInput
+            | Self::WeakPassword
+            | Self::NoSuchSeat
+            | Self::FileEncoding
+            | Self::FileUnreadable
+            | Self::FileColumns => 422,
             Self::BadSdp => 400,
             Self::WrongContentType => 415,
             Self::TooLarge => 413,
             Self::TooManyTries => 429,
             Self::SignedOut | Self::WrongPassword => 401,
-            Self::NotAllowed | Self::WrongCode | Self::NotHolder | Self::NotApproved => 403,
+            Self::NotAllowed | Self::WrongCode | Self::NotHolder | Self::NotApproved | Self::LinkVoid => 403,
             Self::NotFound | Self::SourceSilent => 404,
             Self::NoLesson
             | Self::LessonRunning
             | Self::Locked
             | Self::Attention
             | Self::SeatTaken
-            | Self::SourceBusy => 409,
+            | Self::SourceBusy
+            | Self::NoConsent
+            | Self::BelowQuorum
+            | Self::HasDevice
+            | Self::DeviceLent
+            | Self::DeviceNotReady
+            | Self::OldText
+            | Self::Changed => 409,
             Self::StaleEtag => 412,
             Self::Full => 503,
             Self::Internal => 500,
@@ -117,6 +162,8 @@ impl ProblemCode {
             Self::NoLesson | Self::Attention => Some("R-POL-7"),
             Self::NotApproved | Self::NotHolder | Self::Locked => Some("R-CAST-3"),
             Self::SeatTaken => Some("R-POL-16"),
+            Self::NoConsent | Self::BelowQuorum | Self::OldText => Some("R-POL-23"),
+            Self::HasDevice | Self::DeviceLent | Self::DeviceNotReady => Some("R-POL-24"),
             _ => None,
         }
     }

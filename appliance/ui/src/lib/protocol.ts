@@ -203,6 +203,17 @@ export type ProblemCode =
   | 'source-silent'
   | 'bad-sdp'
   | 'stale-etag'
+  | 'no-consent'
+  | 'below-quorum'
+  | 'has-device'
+  | 'device-lent'
+  | 'device-not-ready'
+  | 'old-text'
+  | 'link-void'
+  | 'file-encoding'
+  | 'file-unreadable'
+  | 'file-columns'
+  | 'changed'
   | 'full'
   | 'internal';
 
