@@ -27,7 +27,9 @@ use crate::{
     discovery::{self, Announcement},
     effects,
     media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
-    net, room,
+    neighbours, net,
+    presence::{self, Presence},
+    room,
     room::RoomHandle,
     staff::{self, BoxKey, Passwords},
     store::{self, Purpose, Store},
@@ -88,7 +90,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let setup = store.accounts().count().await.context("the accounts")? == 0;
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
-    let parts = parts(&config, &store, &key, &room, &media, &owners, facts, (setup_tx, setup_rx), closing)?;
+    let presence = Presence::default();
+    let parts = parts(&config, &store, &key, &room, &media, &owners, &presence, facts, (setup_tx, setup_rx), closing)?;
     for (account, tally) in store.failures().load().await.context("the failed sign-ins")? {
         parts.staff.sign_ins.restore(account, tally);
     }
@@ -97,6 +100,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(follow_media(events, room.clone(), owners));
     // Those that run until they are aborted.
     let mut keepers = JoinSet::new();
+    let (_devices, follow_devices) = presence::start(presence::Sources {
+        presence,
+        registers: store.registers(),
+        room: room.clone(),
+        neighbours: neighbours::watch().context("the neighbours on the network")?,
+        own: addresses.clone(),
+    });
+    keepers.spawn(follow_devices);
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
 
     let handle = Handle::new();
@@ -174,6 +185,7 @@ fn parts(
     room: &RoomHandle,
     media: &MediaHandle,
     owners: &web::media::Owners,
+    presence: &Presence,
     facts: Arc<Facts>,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
@@ -194,6 +206,7 @@ fn parts(
         store.sources(),
         ops_token.transpose()?,
         idle,
+        presence.clone(),
     );
     let audit = web::audit::Auditor(store.audit());
     let thumbnails = Thumbnails::default();
@@ -227,6 +240,12 @@ fn parts(
             gate: gate.clone(),
             audit: audit.clone(),
             setup: Arc::new(setup_tx),
+        },
+        register: web::register::RegisterState {
+            registers: store.registers(),
+            facts: facts.clone(),
+            most_students: usize::from(config.limits.students.get()),
+            audit: audit.clone(),
         },
         panels: web::panels::PanelsState {
             room: room.clone(),
@@ -281,6 +300,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &room,
         &media,
         &web::media::Owners::default(),
+        &Presence::default(),
         facts,
         watch::channel(false),
         watch::channel(false).1,

@@ -4,6 +4,27 @@ use classroom_protocol::SourceId;
 
 use crate::room::Pass;
 
+/// What a member of staff may do. One person may have both roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// Holds lessons.
+    #[serde(default)]
+    pub teacher: bool,
+    /// Keeps the register: students, devices, consents, loans.
+    #[serde(default)]
+    pub office: bool,
+}
+
+impl Roles {
+    /// Both roles: the first account of a box, and those that were there before the office had its own.
+    pub const BOTH: Self = Self { teacher: true, office: true };
+    /// A teacher.
+    pub const TEACHER: Self = Self { teacher: true, office: false };
+    /// The school office.
+    pub const OFFICE: Self = Self { teacher: false, office: true };
+}
+
 /// Who is asking, as the credentials prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
@@ -18,12 +39,14 @@ pub enum Who {
     Student(Pass),
     /// A program that publishes for a student's seat.
     SeatKey(Pass),
-    /// A signed-in teacher.
+    /// A signed-in member of staff.
     Staff {
         /// Account.
         id: i64,
         /// Name for people.
         name: String,
+        /// What they may do.
+        roles: Roles,
     },
     /// A paired panel.
     Display {
@@ -47,6 +70,10 @@ pub enum Rule {
     Student,
     /// A signed-in teacher.
     Staff,
+    /// Someone of the school office, signed in.
+    Office,
+    /// Anyone who is signed in with an account, whatever the role.
+    Account,
     /// A paired panel.
     Display,
     /// Whoever belongs to the room: student, teacher, panel.
@@ -67,6 +94,8 @@ impl Rule {
             Self::Ticket => "ticket",
             Self::Student => "student",
             Self::Staff => "staff",
+            Self::Office => "office",
+            Self::Account => "account",
             Self::Display => "display",
             Self::Member => "member",
             Self::Publisher => "publisher",
@@ -82,14 +111,20 @@ impl Rule {
             Self::Public => true,
             Self::Ticket => matches!(who, Ticket { .. }),
             Self::Student => matches!(who, Student(_)),
-            Self::Staff => matches!(who, Staff { .. }),
+            Self::Staff => teaches(who),
+            Self::Office => matches!(who, Staff { roles, .. } if roles.office),
+            Self::Account => matches!(who, Staff { .. }),
             Self::Display => matches!(who, Display { .. }),
-            Self::Member => matches!(who, Student(_) | Staff { .. } | Display { .. }),
-            Self::Publisher => matches!(who, Student(_) | SeatKey(_) | Staff { .. } | Source(_)),
-            Self::Viewer => matches!(who, Staff { .. } | Display { .. }),
+            Self::Member => matches!(who, Student(_) | Display { .. }) || teaches(who),
+            Self::Publisher => matches!(who, Student(_) | SeatKey(_) | Source(_)) || teaches(who),
+            Self::Viewer => matches!(who, Display { .. }) || teaches(who),
             Self::Ops => matches!(who, Ops),
         }
     }
+}
+
+fn teaches(who: &Who) -> bool {
+    matches!(who, Who::Staff { roles, .. } if roles.teacher)
 }
 
 impl Who {
@@ -97,7 +132,7 @@ impl Who {
     pub fn publishes(&self) -> Option<SourceId> {
         match self {
             Self::Student(pass) | Self::SeatKey(pass) => Some(pass.seat.source()),
-            Self::Staff { .. } => Some(SourceId::teacher()),
+            Self::Staff { roles, .. } => roles.teacher.then(SourceId::teacher),
             Self::Source(source) => Some(source.clone()),
             Self::Nobody | Self::Ticket { .. } | Self::Display { .. } | Self::Ops => None,
         }

@@ -18,6 +18,18 @@ impl Day {
         Millis::try_from(midnight.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
     }
 
+    /// `YYYY-MM-DD`.
+    pub fn text(self) -> String {
+        self.0.format(DAY).unwrap_or_default()
+    }
+
+    /// The last day of the school year that the day is in: 31 July.
+    #[must_use]
+    pub fn school_year_ends(self) -> Self {
+        let year = self.0.year() + i32::from(u8::from(self.0.month()) > 7);
+        Self(Date::from_calendar_date(year, time::Month::July, 31).unwrap_or(self.0))
+    }
+
     /// The first millisecond after the day.
     pub fn ends(self) -> Millis {
         self.0.checked_add(Duration::DAY).map_or(Millis::MAX, |next| Self(next).begins())
@@ -27,6 +39,12 @@ impl Day {
 /// Reads `YYYY-MM-DD`. `None` when it is no such day.
 pub fn day(text: &str) -> Option<Day> {
     Date::parse(text, DAY).ok().map(Day)
+}
+
+/// The day on the school's clock; `None` for a time beyond the calendar.
+pub fn day_of(at: Millis) -> Option<Day> {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()?;
+    Some(Day(utc.to_offset(TAIPEI).date()))
 }
 
 /// `YYYY-MM-DD hh:mm:ss` on the school's clock; empty for a time beyond the calendar.
@@ -63,6 +81,16 @@ mod tests {
         assert_eq!(weekday_and_minute(0), (4, 480), "Thursday 08:00");
         assert_eq!(weekday_and_minute(day("2026-11-23").unwrap().begins()), (1, 0));
         assert_eq!(weekday_and_minute(day("2026-11-22").unwrap().ends() - 1), (7, 1439));
+    }
+
+    #[test]
+    fn a_school_year_ends_in_july() {
+        for (day_, end) in [("2026-11-21", "2027-07-31"), ("2027-07-31", "2027-07-31"), ("2027-08-01", "2028-07-31")] {
+            let day = day(day_).unwrap();
+            assert_eq!(day.school_year_ends().text(), end);
+            assert_eq!(day_of(day.begins()).unwrap().text(), day_);
+            assert_eq!(day_of(day.ends() - 1).unwrap().text(), day_);
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::{
     policy::{Action, Changer, Decision, Permission, Permit, Reason, RuleId},
     problem::{Problem, ProblemCode},
     view::{
-        Envelope, JoinTicket, LessonView, Marks, OpenSeat, PanelState, PanelView, RoomInfo, SeatPass, SeatView,
-        Sharing, SourceView, Stage, StudentView, TeacherView, Tile,
+        DeviceAlert, DeviceTrouble, Envelope, JoinTicket, LessonView, Marks, OpenSeat, PanelState, PanelView, RoomInfo,
+        SeatPass, SeatView, Sharing, SourceView, Stage, StudentView, TeacherView, Tile,
     },
 };
 
@@ -20,6 +20,7 @@ use crate::{
     info(title = "Classroom box", description = "What pages, panels and programs exchange with the hub."),
     components(schemas(
         Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>,
+        DeviceAlert, DeviceTrouble,
         JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
         Action, Changer, Decision, Permission, Permit, Reason, RuleId,
         PanelView, Problem, ProblemCode, RoomInfo, Seat, SeatPass, SeatView, Sharing, SourceId, SourceView, Stage,

@@ -143,6 +143,41 @@ pub struct TeacherView {
     pub panels: Vec<PanelState>,
     /// A panel waits for its code to be typed in by a teacher.
     pub panel_waiting: bool,
+    /// What is wrong with devices on the network now.
+    pub alerts: Vec<DeviceAlert>,
+}
+
+/// What a teacher is told of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceTrouble {
+    /// The school's register has no such device (R-POL-1, -2).
+    Unknown,
+    /// It is lent to another student than the one signed in on it (R-POL-8).
+    NotBorrower,
+    /// It was reported as lost.
+    Lost,
+}
+
+/// An alert about a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceAlert {
+    /// What is wrong.
+    pub what: DeviceTrouble,
+    /// The rule behind it.
+    pub rule: String,
+    /// Network address of the device.
+    pub address: String,
+    /// Address of its network card, where it can be seen.
+    pub mac: Option<String>,
+    /// Seat of who is signed in on it.
+    pub seat: Option<Seat>,
+    /// Name of who is signed in on it.
+    pub name: Option<String>,
+    /// Code on its label, if it is registered.
+    pub device: Option<String>,
+    /// Name of the student to whom it is lent.
+    pub borrower: Option<String>,
 }
 
 /// One seat for the teacher.

@@ -1,5 +1,6 @@
 //! Accounts of teachers and their signed-in browsers.
 
+use appliance_core::access::Roles;
 use classroom_protocol::Millis;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -27,6 +28,8 @@ pub struct NewStaff {
     pub name: String,
     /// argon2id in PHC form ([`crate::staff::Passwords::hash`]).
     pub password: String,
+    /// What the person may do.
+    pub roles: Roles,
 }
 
 /// An account.
@@ -51,6 +54,8 @@ pub struct Session {
     pub account: String,
     /// Shown to the class.
     pub name: String,
+    /// What the person may do.
+    pub roles: Roles,
     /// When the session was last used, to the minute.
     pub last_seen: Millis,
 }
@@ -181,19 +186,20 @@ impl Accounts {
 
 fn insert(db: &Connection, staff: &NewStaff, now: Millis) -> Result<StaffId, StoreError> {
     db.execute(
-        "INSERT INTO staff (account, name, password, created_at) VALUES (?1, ?2, ?3, ?4)",
-        params![staff.account, staff.name, staff.password, now],
+        "INSERT INTO staff (account, name, password, created_at, teacher, office) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![staff.account, staff.name, staff.password, now, staff.roles.teacher, staff.roles.office],
     )?;
     Ok(db.last_insert_rowid())
 }
 
 fn find_session(db: &Connection, token: &Hash) -> Result<Option<Session>, StoreError> {
     let mut query = db.prepare_cached(
-        "SELECT staff.id, account, name, last_seen FROM staff_session
+        "SELECT staff.id, account, name, last_seen, teacher, office FROM staff_session
          JOIN staff ON staff.id = staff_id WHERE token_hash = ?1",
     )?;
     let session = query.query_row([token], |row| {
-        Ok(Session { staff: row.get(0)?, account: row.get(1)?, name: row.get(2)?, last_seen: row.get(3)? })
+        let roles = Roles { teacher: row.get(4)?, office: row.get(5)? };
+        Ok(Session { staff: row.get(0)?, account: row.get(1)?, name: row.get(2)?, roles, last_seen: row.get(3)? })
     });
     Ok(session.optional()?)
 }

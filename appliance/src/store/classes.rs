@@ -1,14 +1,18 @@
 //! Classes and their rosters.
 
+use appliance_core::register::roster;
 use classroom_protocol::Seat;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 
-use super::{Db, StoreError};
+use super::{
+    Db, StoreError,
+    register::{self, Registers},
+};
 
 /// Number of a class; not used again after the class is gone.
 pub type ClassId = i64;
 
-/// One student of a class.
+/// One student of a class, as a teacher's list has one; [`Registers`] knows the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Student {
     /// Number in the class (座號).
@@ -30,7 +34,7 @@ pub struct Class {
 
 /// Reads and changes classes.
 #[derive(Debug, Clone)]
-pub struct Classes(pub(super) Db);
+pub struct Classes(pub(super) Db, pub(super) Registers);
 
 /// A seat column; a number outside 1 to 99 is a damaged row.
 pub(super) fn seat(row: &Row<'_>, column: usize) -> rusqlite::Result<Seat> {
@@ -77,30 +81,46 @@ impl Classes {
     /// # Errors
     /// [`StoreError::Taken`] when a seat stands twice in the roster.
     pub async fn create(&self, name: String, roster: Vec<Student>) -> Result<ClassId, StoreError> {
-        self.0
+        let made = self
+            .0
             .write(move |db| {
                 db.execute("INSERT INTO class (name) VALUES (?1)", [name])?;
                 let id = db.last_insert_rowid();
                 fill(db, id, &roster)?;
                 Ok(id)
             })
-            .await
+            .await?;
+        self.1.tell();
+        Ok(made)
     }
 
-    /// Gives a class a new name and roster.
+    /// Gives a class a new name and roster. Who is the same student in both is decided by [`roster::replace`], so that
+    /// consents and loans stay with their people.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such class, [`StoreError::Taken`] when a seat stands twice.
     pub async fn replace(&self, class: Class) -> Result<(), StoreError> {
-        self.0
+        let done = self
+            .0
             .write(move |db| {
                 if db.execute("UPDATE class SET name = ?2 WHERE id = ?1", params![class.id, class.name])? == 0 {
                     return Err(StoreError::Missing);
                 }
-                db.execute("DELETE FROM student WHERE class_id = ?1", [class.id])?;
-                fill(db, class.id, &class.students)
+                let mut seats: Vec<Seat> = class.students.iter().map(|student| student.seat).collect();
+                seats.sort_unstable();
+                seats.dedup();
+                if seats.len() < class.students.len() {
+                    return Err(StoreError::Taken);
+                }
+                let list: Vec<(Seat, String)> = class.students.into_iter().map(|s| (s.seat, s.name)).collect();
+                for change in roster::replace(&register::load(db)?, class.id, &list) {
+                    register::execute(db, &change)?;
+                }
+                Ok(())
             })
-            .await
+            .await;
+        self.1.tell();
+        done
     }
 }
 

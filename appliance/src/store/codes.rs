@@ -1,5 +1,6 @@
 //! Codes that work once.
 
+use appliance_core::access::Roles;
 use classroom_protocol::Millis;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,8 +15,12 @@ pub struct Codes(pub(super) Db);
 pub enum Purpose {
     /// The first teacher account of the box; printed on the console.
     FirstSignIn,
-    /// A further teacher account; given by a teacher.
+    /// A further account with the role of a teacher.
     Invite,
+    /// A further account with the role of the office.
+    InviteOffice,
+    /// A further account with both roles.
+    InviteBoth,
 }
 
 /// Why a code is no good. Callers outside are told one and the same thing.
@@ -30,10 +35,24 @@ pub enum CodeRefused {
 }
 
 impl Purpose {
+    /// All that make an account.
+    pub const ACCOUNT: [Self; 4] = [Self::FirstSignIn, Self::Invite, Self::InviteOffice, Self::InviteBoth];
+
+    /// What the account made with it may do.
+    pub fn roles(self) -> Roles {
+        match self {
+            Self::FirstSignIn | Self::InviteBoth => Roles::BOTH,
+            Self::Invite => Roles::TEACHER,
+            Self::InviteOffice => Roles::OFFICE,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::FirstSignIn => "first-sign-in",
             Self::Invite => "invite",
+            Self::InviteOffice => "invite-office",
+            Self::InviteBoth => "invite-both",
         }
     }
 }

@@ -5,7 +5,11 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The migrations in order; the first makes version 1. A released one is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_usage.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_usage.sql"),
+    include_str!("migrations/0003_register.sql"),
+];
 
 /// Runs what is missing, each migration in a transaction of its own with the new version number.
 pub(super) fn run(db: &mut Connection) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ mod failures;
 mod lessons;
 mod migrate;
 mod panels;
+mod register;
 mod room;
 mod sources;
 mod usage;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use failures::Failures;
 pub use lessons::{Evidence, Lessons, NewLesson, Showing};
 pub use panels::{Panel, PanelId, Panels};
+pub use register::{ConsentLink, PastLoan, Registers};
 pub use room::{Rooms, SavedRoom};
 pub use sources::{Source, Sources};
 pub use usage::{KeptEvent, Recorded, UsageLog};
@@ -54,6 +56,7 @@ const FILE: &str = "box.db";
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    registers: Registers,
 }
 
 /// Keeps the threads and the lock of the data folder. Close it last.
@@ -99,7 +102,8 @@ pub fn open(folder: &Path, now: Millis) -> Result<Opened, StoreError> {
     read.pragma_update(None, "query_only", true)?;
     let (write_queue, write) = writer::start_writer(write)?;
     let (read_queue, read) = writer::start_reader(read)?;
-    let store = Store { db: Db { write: write_queue, read: read_queue } };
+    let db = Db { write: write_queue, read: read_queue };
+    let store = Store { registers: Registers::new(db.clone()), db };
     Ok(Opened { store, keeper: Keeper { write, read, _lock: lock }, set_aside })
 }
 
@@ -140,7 +144,12 @@ impl Store {
 
     /// Classes and their rosters.
     pub fn classes(&self) -> Classes {
-        Classes(self.db.clone())
+        Classes(self.db.clone(), self.registers.clone())
+    }
+
+    /// Students, devices, loans, consents.
+    pub fn registers(&self) -> Registers {
+        self.registers.clone()
     }
 
     /// Lessons and who was on the panel.

@@ -1,7 +1,10 @@
 //! The store as a whole: what it keeps, what it survives.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use appliance_core::throttle::{Rule, Throttle};
+use appliance_core::{
+    access::Roles,
+    throttle::{Rule, Throttle},
+};
 use classroom_protocol::{Seat, SourceId};
 use tempfile::TempDir;
 
@@ -26,7 +29,9 @@ fn seat(number: u8) -> Seat {
 }
 
 fn teacher(account: &str) -> NewStaff {
-    NewStaff { account: account.into(), name: "林老師".into(), password: "$argon2id$…".into() }
+    NewStaff {
+        account: account.into(), name: "林老師".into(), password: "$argon2id$…".into(), roles: Roles::TEACHER
+    }
 }
 
 async fn class(store: &Store) -> ClassId {

@@ -24,6 +24,7 @@ use subtle::ConstantTimeEq as _;
 use super::reply::Refusal;
 use crate::{
     clock,
+    presence::Presence,
     room::RoomHandle,
     staff::{BoxKey, Kind, Token},
     store::{Accounts, Panels, Sources, StoreError},
@@ -46,6 +47,7 @@ struct Inner {
     sources: Sources,
     ops_token: Option<String>,
     idle: Millis,
+    presence: Presence,
 }
 
 /// On which kind of listener a request came.
@@ -72,7 +74,9 @@ impl Proof {
 }
 
 impl Gate {
-    /// A gate that knows these keys and accounts. Teachers are signed out after `idle` without use (R-DATA-6).
+    /// A gate that knows these keys and accounts. Staff are signed out after `idle` without use (R-DATA-6); `presence`
+    /// is told from where everyone speaks.
+    #[expect(clippy::too_many_arguments, reason = "each kind of caller has a keeper of its own")]
     pub fn new(
         key: Arc<BoxKey>,
         room: RoomHandle,
@@ -81,8 +85,9 @@ impl Gate {
         sources: Sources,
         ops_token: Option<String>,
         idle: Millis,
+        presence: Presence,
     ) -> Self {
-        Self { inner: Arc::new(Inner { key, room, accounts, panels, sources, ops_token, idle }) }
+        Self { inner: Arc::new(Inner { key, room, accounts, panels, sources, ops_token, idle, presence }) }
     }
 
     /// The credentials of a request: `Authorization: Bearer`, for a WebSocket of a browser the subprotocol
@@ -114,6 +119,7 @@ impl Gate {
         let by_cookie = proof.bearer.is_none() && proof.cookie.is_some();
         let refused = by_cookie && foreign(request);
         let operator = proof == Proof::default() && self.inner.ops_token.is_none() && on_the_box(request);
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
         let gate = self.clone();
         async move {
             if refused {
@@ -122,7 +128,11 @@ impl Gate {
             if operator {
                 return Ok(Who::Ops);
             }
-            gate.identify(&proof).await.map_err(|error| Refusal::internal(&error))
+            let who = gate.identify(&proof).await.map_err(|error| Refusal::internal(&error))?;
+            if let Some(address) = peer {
+                gate.inner.presence.spoke(address, &who);
+            }
+            Ok(who)
         }
     }
 
@@ -133,7 +143,7 @@ impl Gate {
     }
 
     async fn identify(&self, proof: &Proof) -> Result<Who, StoreError> {
-        let Inner { key, room, accounts, panels, sources, ops_token, idle } = &*self.inner;
+        let Inner { key, room, accounts, panels, sources, ops_token, idle, .. } = &*self.inner;
         if let Some(bearer) = &proof.bearer {
             if let Ok(claims) = key.verify(bearer, clock::now()) {
                 let pass = || claims.seat.map(|seat| Pass { lesson: claims.lesson.clone(), seat, epoch: claims.epoch });
@@ -157,7 +167,11 @@ impl Gate {
         }
         let Some(cookie) = &proof.cookie else { return Ok(Who::Nobody) };
         let session = accounts.session(Token::hash(cookie), clock::now(), *idle).await?;
-        Ok(session.map_or(Who::Nobody, |session| Who::Staff { id: session.staff, name: session.name }))
+        Ok(session.map_or(Who::Nobody, |session| Who::Staff {
+            id: session.staff,
+            name: session.name,
+            roles: session.roles,
+        }))
     }
 }
 

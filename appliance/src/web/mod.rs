@@ -9,6 +9,7 @@ pub mod media;
 pub mod metrics;
 pub mod pages;
 pub mod panels;
+pub mod register;
 pub mod reply;
 mod routes;
 pub mod serve;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub teach: teach::TeachState,
     /// Accounts.
     pub staff: staff::StaffState,
+    /// The school office.
+    pub register: register::RegisterState,
     /// Panels and programs.
     pub panels: panels::PanelsState,
     /// WHIP and WHEP.
@@ -57,12 +60,14 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, teach, staff, panels, media, ws, metrics } = parts;
+    let Parts { gate, pages, join, teach, staff, register, panels, media, ws, metrics } = parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
         .at(GET, "/teach", Rule::Public, pages::teach, pages)
         .at(GET, "/panel", Rule::Public, pages::panel, pages)
+        .at(GET, "/school", Rule::Public, pages::school, pages)
+        .at(GET, "/consent", Rule::Public, pages::consent, pages)
         .at(GET, "/assets/{*path}", Rule::Public, pages::asset, pages)
         .at(GET, "/healthz", Rule::Public, pages::health, pages)
         .at(GET, "/api/qr.svg", Rule::Public, pages::qr, pages)
@@ -75,8 +80,9 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(GET, "/api/ws", Rule::Member, ws::connect, ws)
         .at(POST, "/api/staff/first-sign-in", Rule::Public, staff::first_sign_in, staff)
         .at(POST, "/api/staff/sign-in", Rule::Public, staff::sign_in, staff)
-        .at(POST, "/api/staff/sign-out", Rule::Staff, staff::sign_out, staff)
-        .at(POST, "/api/staff/invite", Rule::Staff, staff::invite, staff)
+        .at(GET, "/api/staff/me", Rule::Account, staff::me, staff)
+        .at(POST, "/api/staff/sign-out", Rule::Account, staff::sign_out, staff)
+        .at(POST, "/api/staff/invite", Rule::Account, staff::invite, staff)
         .at(POST, "/api/room/command", Rule::Staff, teach::command, teach)
         .at(GET, "/api/seats/{seat}/thumbnail", Rule::Staff, teach::thumbnail, teach)
         .at(GET, "/api/classes", Rule::Staff, teach::classes, teach)
@@ -84,6 +90,21 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(PUT, "/api/classes/{id}", Rule::Staff, teach::replace_class, teach)
         .at(GET, "/api/evidence.csv", Rule::Staff, teach::evidence, teach)
         .at(GET, "/api/audit", Rule::Staff, teach::audit, teach)
+        .at(GET, "/api/school", Rule::Office, register::overview, register)
+        .at_with_limit(POST, "/api/school/import", Rule::Office, register::FILE_BYTES, register::preview, register)
+        .at_with_limit(POST, "/api/school/import/apply", Rule::Office, register::FILE_BYTES, register::apply, register)
+        .at(POST, "/api/school/devices", Rule::Office, register::add_device, register)
+        .at(PUT, "/api/school/devices/{id}", Rule::Office, register::put_device, register)
+        .at(GET, "/api/school/devices/{id}/qr.svg", Rule::Office, register::device_qr, register)
+        .at(PUT, "/api/school/students/{id}", Rule::Office, register::put_student, register)
+        .at(POST, "/api/school/consent-texts", Rule::Office, register::publish, register)
+        .at(POST, "/api/school/consents", Rule::Office, register::sign, register)
+        .at(POST, "/api/school/withdrawals", Rule::Office, register::withdraw, register)
+        .at(POST, "/api/school/consent-links", Rule::Office, register::issue, register)
+        .at(POST, "/api/school/loans", Rule::Office, register::lend, register)
+        .at(POST, "/api/school/loans/{id}/return", Rule::Office, register::take_back, register)
+        .at(POST, "/api/consent/read", Rule::Public, register::read_link, register)
+        .at(POST, "/api/consent/sign", Rule::Public, register::sign_link, register)
         .at(POST, "/api/panel/pair", Rule::Public, panels::begin, panels)
         .at(GET, "/api/panel/pair/{id}", Rule::Public, panels::ask, panels)
         .at(POST, "/api/panel/report", Rule::Display, panels::report, panels)

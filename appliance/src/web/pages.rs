@@ -47,6 +47,16 @@ pub async fn panel() -> Response {
     page("panel.html")
 }
 
+/// `GET /school`.
+pub async fn school() -> Response {
+    page("school.html")
+}
+
+/// `GET /consent`.
+pub async fn consent() -> Response {
+    page("consent.html")
+}
+
 /// `GET /assets/{*path}`: names carry a hash of the content, so they may be kept for ever.
 pub async fn asset(Path(path): Path<String>) -> Response {
     let mut response = file(&format!("assets/{path}"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use appliance_core::access::Who;
+use appliance_core::access::{Roles, Who};
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -70,10 +70,25 @@ pub struct SignIn {
     password: String,
 }
 
-/// A one-time code for a further teacher.
+/// A one-time code for a further account.
 #[derive(Serialize)]
 pub struct Invite {
     code: String,
+}
+
+/// Body of `POST /api/staff/invite`: the roles of the new account; a teacher when none is named.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteAs {
+    #[serde(default)]
+    roles: Option<Roles>,
+}
+
+/// Who is signed in.
+#[derive(Serialize)]
+pub struct Me {
+    name: String,
+    roles: Roles,
 }
 
 /// An account's name: 1 to 40 characters without spaces at its ends.
@@ -107,10 +122,11 @@ pub async fn first_sign_in(
     state.sign_ins.attempt(&format!("code from {}", peer.0), now)?;
     let password = state.passwords.hash(body.password).await.map_err(|error| Refusal::internal(&error))?;
     let hash = state.key.hash_code(&body.code);
-    let new = NewStaff { account: account.clone(), name: name.clone(), password };
+    let new = NewStaff { account: account.clone(), name: name.clone(), password, roles: Roles::TEACHER };
     let mut made = Err(None);
-    for purpose in [Purpose::FirstSignIn, Purpose::Invite] {
-        match state.accounts.create_with_code(hash, purpose, new.clone(), now).await {
+    for purpose in Purpose::ACCOUNT {
+        let new = NewStaff { roles: purpose.roles(), ..new.clone() };
+        match state.accounts.create_with_code(hash, purpose, new, now).await {
             Ok(Ok(id)) => {
                 made = Ok(id);
                 break;
@@ -196,19 +212,39 @@ pub async fn sign_out(
     Ok(with_cookie(&format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")))
 }
 
-/// `POST /api/staff/invite`: a one-time code with which a further teacher makes an account.
+/// `GET /api/staff/me`: who is signed in, and with which roles.
 ///
 /// # Errors
-/// `internal` when the store fails.
+/// None beyond the gate's.
+pub async fn me(who: Caller) -> Result<axum::Json<Me>, Refusal> {
+    let Who::Staff { name, roles, .. } = who.0 else { return Err(ProblemCode::NotAllowed.into()) };
+    Ok(axum::Json(Me { name, roles }))
+}
+
+/// `POST /api/staff/invite`: a one-time code with which a further member of staff makes an account. Nobody gives a role
+/// that they do not have.
+///
+/// # Errors
+/// `bad-input` naming `roles` when it is no role, `not-allowed` for a role that the inviter does not have.
 pub async fn invite(
     State(state): State<StaffState>,
     who: Caller,
     peer: Peer,
+    Json(body): Json<InviteAs>,
 ) -> Result<(StatusCode, axum::Json<Invite>), Refusal> {
-    let code = one_time_code(&state.codes, &state.key, Purpose::Invite, INVITE_MS).await?;
-    if let Who::Staff { name, .. } = &who.0 {
-        state.audit.note(name, peer.0, "staff-invite", serde_json::Value::Null).await;
+    let Who::Staff { name, roles: own, .. } = &who.0 else { return Err(ProblemCode::NotAllowed.into()) };
+    let roles = body.roles.unwrap_or(if own.teacher { Roles::TEACHER } else { Roles::OFFICE });
+    let purpose = match (roles.teacher, roles.office) {
+        (true, true) => Purpose::InviteBoth,
+        (true, false) => Purpose::Invite,
+        (false, true) => Purpose::InviteOffice,
+        (false, false) => return Err(Problem::new(ProblemCode::BadInput).field("roles").into()),
+    };
+    if roles.teacher && !own.teacher || roles.office && !own.office {
+        return Err(Problem::new(ProblemCode::NotAllowed).field("roles").into());
     }
+    let code = one_time_code(&state.codes, &state.key, purpose, INVITE_MS).await?;
+    state.audit.note(name, peer.0, "staff-invite", serde_json::json!({ "roles": roles })).await;
     Ok((StatusCode::CREATED, axum::Json(Invite { code })))
 }
 

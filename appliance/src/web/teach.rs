@@ -57,7 +57,7 @@ fn store(error: StoreError) -> Refusal {
 }
 
 fn teacher(who: Caller) -> Result<Teacher, ProblemCode> {
-    if let Who::Staff { id, name } = who.0 { Ok(Teacher { id, name }) } else { Err(ProblemCode::NotAllowed) }
+    if let Who::Staff { id, name, .. } = who.0 { Ok(Teacher { id, name }) } else { Err(ProblemCode::NotAllowed) }
 }
 
 /// `POST /api/room/command`.

@@ -77,7 +77,7 @@ pub async fn connect(
         let watch = Reader { state, proof, after };
         match who.0 {
             Who::Student(pass) => watch.student(socket, pass).await,
-            Who::Staff { id, name } => watch.staff(socket, id, &name).await,
+            Who::Staff { id, name, .. } => watch.staff(socket, id, &name).await,
             Who::Display { id } => watch.panel(socket, id).await,
             // The route's rule lets members in only.
             _ => {}

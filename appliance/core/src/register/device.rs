@@ -130,7 +130,11 @@ pub fn put(
 }
 
 /// The first of `drawn` that no device has yet.
-pub fn free_code(register: &Register, used: &BTreeSet<String>, drawn: &mut impl Iterator<Item = String>) -> Option<String> {
+pub fn free_code(
+    register: &Register,
+    used: &BTreeSet<String>,
+    drawn: &mut impl Iterator<Item = String>,
+) -> Option<String> {
     let taken = |code: &String| used.contains(code) || register.devices.values().any(|d| d.facts.code == *code);
     drawn.find(|code| !code.is_empty() && !taken(code))
 }

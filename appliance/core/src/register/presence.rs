@@ -105,6 +105,14 @@ pub fn whereabouts(register: &Register, seen: &Seen, class: Option<super::ClassI
         .filter(|device| device.facts.state != State::Retired)
         .filter_map(|device| Some((device.facts.mac?, device.id)))
         .collect();
+    // A trusted machine has several addresses (IPv4, IPv6); its card tells them all.
+    let trusted_cards: BTreeSet<Mac> = seen
+        .trusted
+        .iter()
+        .filter(|address| !seen.seats.contains_key(*address))
+        .filter_map(|a| seen.cards.get(a))
+        .copied()
+        .collect();
     let students = class.map(|class| register.class(class)).unwrap_or_default();
     let mut result = Whereabouts { in_use, ..Whereabouts::default() };
     let addresses: BTreeSet<IpAddr> =
@@ -121,7 +129,8 @@ pub fn whereabouts(register: &Register, seen: &Seen, class: Option<super::ClassI
         };
         let loan = device.and_then(|(device, _)| register.loan_of_device(device));
         let borrower = loan.map(|(_, loan)| loan.student);
-        let trusted = seen.trusted.contains(&address) && seat.is_none();
+        let known_card = card.is_some_and(|card| trusted_cards.contains(&card));
+        let trusted = (known_card || seen.trusted.contains(&address)) && seat.is_none();
         let facts = device.and_then(|(device, _)| register.devices.get(&device)).map(|device| &device.facts);
         let what = match facts {
             None if in_use && !trusted => Some(What::Unknown),

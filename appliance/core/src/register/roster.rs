@@ -2,9 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use classroom_protocol::Seat;
+use classroom_protocol::{ProblemCode, Seat};
 
-use super::{Change, ClassId, ClassRef, Register, Student};
+use super::{Change, ClassId, ClassRef, Register, Student, StudentId, StudentNumber};
+
+/// New data of one student: what the office corrects by hand. Without a number the student keeps none.
+///
+/// # Errors
+/// `not-found` naming `student` or `class`; `bad-input` naming `number` when another student has it; `seat-taken` naming
+/// `seat`.
+pub fn put(
+    register: &Register,
+    student: StudentId,
+    number: Option<StudentNumber>,
+    name: String,
+    class: ClassId,
+    seat: Seat,
+) -> Result<Vec<Change>, (ProblemCode, &'static str)> {
+    let old = register.students.get(&student).ok_or((ProblemCode::NotFound, "student"))?;
+    if !register.classes.contains_key(&class) {
+        return Err((ProblemCode::NotFound, "class"));
+    }
+    let other = |other: &&Student| other.id != student;
+    if number.is_some() && register.students.values().filter(other).any(|other| other.number == number) {
+        return Err((ProblemCode::BadInput, "number"));
+    }
+    if register.class(class).get(&seat).is_some_and(|sitting| sitting.id != student) {
+        return Err((ProblemCode::SeatTaken, "seat"));
+    }
+    if old.number == number && old.name == name && old.place == Some((class, seat)) {
+        return Ok(vec![]);
+    }
+    Ok(vec![Change::Place { student: Some(student), number, name, class: ClassRef::Known(class), seat }])
+}
 
 /// The changes that make `roster` the class's list.
 ///

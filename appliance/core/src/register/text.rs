@@ -117,9 +117,10 @@ impl FromStr for StudentNumber {
             return Err(Wrong::TooLong);
         }
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let damaged = text.split_once("E+").is_some_and(|(base, power)| digits(&base.replace('.', "")) && digits(power))
-            || text.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part))
-            || text.starts_with('#');
+        let damaged =
+            text.split_once("E+").is_some_and(|(base, power)| digits(&base.replace('.', "")) && digits(power))
+                || text.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part))
+                || text.starts_with('#');
         if damaged {
             return Err(Wrong::NumberDamaged);
         }
@@ -200,8 +201,12 @@ impl FromStr for Mac {
         if text.is_empty() {
             return Err(Wrong::Empty);
         }
-        let hex: Vec<u8> =
-            text.chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).map(|c| c.to_digit(16)).map_while(nibble).collect();
+        let hex: Vec<u8> = text
+            .chars()
+            .filter(|c| !matches!(c, ':' | '-' | '.' | ' '))
+            .map(|c| c.to_digit(16))
+            .map_while(nibble)
+            .collect();
         let signs = text.chars().filter(char::is_ascii_hexdigit).count();
         let others = text.chars().any(|c| !c.is_ascii_hexdigit() && !matches!(c, ':' | '-' | '.' | ' '));
         if hex.len() != 12 || signs != 12 || others {
@@ -309,10 +314,13 @@ mod tests {
 
     #[test]
     fn addresses_of_cards_in_every_spelling() {
-        for text in ["AC:DE:48:00:11:22", "ac-de-48-00-11-22", "acde.4800.1122", "acde48001122", " ＡＣ:DE:48:00:11:22"] {
+        for text in ["AC:DE:48:00:11:22", "ac-de-48-00-11-22", "acde.4800.1122", "acde48001122", " ＡＣ:DE:48:00:11:22"]
+        {
             assert_eq!(text.parse::<Mac>().unwrap().to_string(), "ac:de:48:00:11:22", "{text}");
         }
-        for text in ["ac:de:48:00:11", "ac:de:48:00:11:2g", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "x"] {
+        for text in
+            ["ac:de:48:00:11", "ac:de:48:00:11:2g", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "x"]
+        {
             assert_eq!(text.parse::<Mac>(), Err(Wrong::MacForm), "{text}");
         }
         assert!("da:a1:19:00:11:22".parse::<Mac>().unwrap().is_private());

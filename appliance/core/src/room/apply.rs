@@ -78,6 +78,10 @@ impl Room {
                 self.panel_waiting = waiting;
                 Ok(vec![])
             }
+            Input::DeviceAlerts(alerts) => {
+                self.alerts = alerts;
+                Ok(vec![])
+            }
             Input::Tick => {
                 if let Some(lesson) = &mut self.lesson {
                     lesson.open_until = lesson.open_until.filter(|until| *until > now);

@@ -10,7 +10,7 @@ mod views;
 
 use std::collections::BTreeMap;
 
-use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand};
+use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::DeviceAlert};
 use serde::{Deserialize, Serialize};
 
 use crate::usage::Event;
@@ -135,6 +135,8 @@ pub enum Input {
     },
     /// A panel waits for a teacher to type its code, or none does any more.
     PanelWaiting(bool),
+    /// What is wrong with devices on the network now (R-POL-1, -2, -8).
+    DeviceAlerts(Vec<DeviceAlert>),
     /// Time has come ([`Room::next_deadline`]).
     Tick,
 }
@@ -281,6 +283,8 @@ pub struct Room {
     panels: BTreeMap<i64, Panel>,
     #[serde(skip)]
     panel_waiting: bool,
+    #[serde(skip)]
+    alerts: Vec<DeviceAlert>,
 }
 
 impl Default for Room {
@@ -294,6 +298,7 @@ impl Default for Room {
             others: BTreeMap::new(),
             panels: BTreeMap::new(),
             panel_waiting: false,
+            alerts: Vec::new(),
         }
     }
 }
@@ -321,6 +326,11 @@ impl Room {
     /// Id of the running lesson.
     pub fn lesson_id(&self) -> Option<&str> {
         self.lesson.as_ref().map(|lesson| lesson.id.as_str())
+    }
+
+    /// Class of the running lesson.
+    pub fn class_id(&self) -> Option<i64> {
+        self.lesson.as_ref().map(|lesson| lesson.class)
     }
 
     /// The room code, while a lesson runs.

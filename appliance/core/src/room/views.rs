@@ -56,6 +56,7 @@ impl Room {
                 })
                 .collect(),
             panel_waiting: self.panel_waiting,
+            alerts: self.alerts.clone(),
         }
     }
 

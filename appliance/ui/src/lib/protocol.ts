@@ -88,6 +88,20 @@ export interface TeacherView {
   marks: Marks;
   panels: PanelState[];
   panel_waiting: boolean;
+  alerts: DeviceAlert[];
+}
+
+export type DeviceTrouble = 'unknown' | 'not-borrower' | 'lost';
+
+export interface DeviceAlert {
+  what: DeviceTrouble;
+  rule: string;
+  address: string;
+  mac: string | null;
+  seat: Seat | null;
+  name: string | null;
+  device: string | null;
+  borrower: string | null;
 }
 
 export interface SeatView {

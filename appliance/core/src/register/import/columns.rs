@@ -91,7 +91,8 @@ pub(super) fn kind(text: &str) -> Option<Kind> {
     let text = folded(text);
     let exact = |words: &[String]| words.iter().any(|word| *word == text);
     let begins = |words: &[String]| words.iter().any(|word| word.is_ascii() && text.starts_with(word.as_str()));
-    let find = |fits: &dyn Fn(&[String]) -> bool| WORDS.kinds.iter().find(|(_, words)| fits(words)).map(|(kind, _)| *kind);
+    let find =
+        |fits: &dyn Fn(&[String]) -> bool| WORDS.kinds.iter().find(|(_, words)| fits(words)).map(|(kind, _)| *kind);
     find(&exact).or_else(|| find(&begins))
 }
 
@@ -213,7 +214,10 @@ mod tests {
         assert_eq!(kind("Ｃｈｒｏｍｅ"), Some(Kind::Chromebook));
         assert_eq!(kind("Windows 11"), Some(Kind::Windows));
         assert_eq!(kind("算盤"), None);
-        assert_eq!((yes("是"), yes(" V "), yes(""), yes("否"), yes("也許")), (Some(true), Some(true), Some(false), Some(false), None));
+        assert_eq!(
+            (yes("是"), yes(" V "), yes(""), yes("否"), yes("也許")),
+            (Some(true), Some(true), Some(false), Some(false), None)
+        );
         let row = ["學　號", "姓名", "身分證字號", "班級", "座號", "備註", "姓名"].map(str::to_owned);
         let read = read(&row, fields(List::Students).1);
         let used: Vec<Use> = read.iter().map(|column| column.used).collect();

@@ -41,7 +41,8 @@ pub(super) fn plan(
                     continue;
                 };
                 drawn.insert(code.clone());
-                let facts = DeviceFacts { code, kind: read.kind, mac: read.mac, tag: read.tag, spare: read.spare, state };
+                let facts =
+                    DeviceFacts { code, kind: read.kind, mac: read.mac, tag: read.tag, spare: read.spare, state };
                 let deed = match old {
                     None => Deed::Add,
                     Some(old) if old.facts == facts => Deed::Same,
@@ -141,7 +142,9 @@ fn read<'a>(
     if let Some(taken) = mac.and_then(|mac| by(&|device| other(device) && device.facts.mac == Some(mac))) {
         wrong.push((Field::Mac, Wrong::MacTaken, Some(taken.facts.code.clone())));
     }
-    if let Some(taken) = tag.as_ref().and_then(|tag| by(&|device| other(device) && device.facts.tag.as_ref() == Some(tag))) {
+    if let Some(taken) =
+        tag.as_ref().and_then(|tag| by(&|device| other(device) && device.facts.tag.as_ref() == Some(tag)))
+    {
         wrong.push((Field::Tag, Wrong::TagTaken, Some(taken.facts.code.clone())));
     }
     if mac.is_none() && tag.is_none() && code.is_empty() && wrong.is_empty() {

@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use classroom_protocol::Seat;
 
-use super::{
-    Deed, Done, Field, GoodRow,
-    columns::Heading,
-};
+use super::{Deed, Done, Field, GoodRow, columns::Heading};
 use crate::register::{Change, ClassRef, Register, Student, StudentId, StudentNumber, Wrong, text};
 
 struct Row<'a> {
@@ -85,7 +82,9 @@ pub(super) fn plan(register: &Register, heading: &Heading, body: &[(usize, &[Str
         let size = sizes.entry(row.class.clone()).or_default();
         let collision = if let Some(first) = given.get(&place) {
             Some((Field::Seat, Wrong::SeatTwice, first.to_string()))
-        } else if let Some(other) = sitting.filter(|other| !moving.contains(&other.id) && !stands_for(register, other, row)) {
+        } else if let Some(other) =
+            sitting.filter(|other| !moving.contains(&other.id) && !stands_for(register, other, row))
+        {
             Some((Field::Seat, Wrong::SeatTaken, other.name.clone()))
         } else if *size >= most {
             Some((Field::Class, Wrong::ClassFull, most.to_string()))
