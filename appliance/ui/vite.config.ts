@@ -1,7 +1,7 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, loadEnv } from 'vite';
 
-/** Three pages, one origin, nothing inline: the hub serves them under `script-src 'self'; style-src 'self'`. */
+/** All pages, one origin, nothing inline: the hub serves them under `script-src 'self'; style-src 'self'`. */
 export default defineConfig(({ mode }) => {
   // `HUB=http://… npm run dev` works on the pages against a running box.
   const hub = loadEnv(mode, '.', '')['HUB'] ?? 'http://127.0.0.1:8080';
@@ -11,7 +11,7 @@ export default defineConfig(({ mode }) => {
       target: ['es2022', 'chrome96', 'safari15.4', 'firefox102'],
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
-      rollupOptions: { input: { join: 'join.html', teach: 'teach.html', panel: 'panel.html' } },
+      rollupOptions: { input: { join: 'join.html', teach: 'teach.html', panel: 'panel.html', school: 'school.html', consent: 'consent.html' } },
     },
     server: {
       fs: { allow: ['..'] },

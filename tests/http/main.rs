@@ -5,6 +5,7 @@ mod bodies;
 mod media;
 mod names;
 mod offer;
+mod office;
 mod origins;
 mod pace;
 mod routes;

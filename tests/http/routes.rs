@@ -38,12 +38,14 @@ const JPEG: &str = "jpeg";
 /// `+` gets to the handler · `-` signed-out · `x` not-allowed · `h` not-holder.
 /// `{ext}` in a called path is the source of the "source" role.
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, &str, &str, &str)] = &[
+pub(super) const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     //                                                                                            n t 1 2 p H T d s o
     ("GET",    "/",                           "/",                            NONE,             "+ + + + + + + + + +"),
     ("GET",    "/join",                       "/join",                        NONE,             "+ + + + + + + + + +"),
     ("GET",    "/teach",                      "/teach",                       NONE,             "+ + + + + + + + + +"),
     ("GET",    "/panel",                      "/panel",                       NONE,             "+ + + + + + + + + +"),
+    ("GET",    "/school",                    "/school",                      NONE,             "+ + + + + + + + + +"),
+    ("GET",    "/consent",                   "/consent",                     NONE,             "+ + + + + + + + + +"),
     ("GET",    "/assets/{*path}",             "/assets/none.js",              NONE,             "+ + + + + + + + + +"),
     ("GET",    "/healthz",                    "/healthz",                     NONE,             "+ + + + + + + + + +"),
     ("GET",    "/api/qr.svg",                 "/api/qr.svg",                  NONE,             "+ + + + + + + + + +"),
@@ -56,6 +58,7 @@ const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     ("GET",    "/api/ws",                     "/api/ws",                      NONE,             "- x + + x + + + x x"),
     ("POST",   "/api/staff/first-sign-in",    "/api/staff/first-sign-in",     EMPTY,            "+ + + + + + + + + +"),
     ("POST",   "/api/staff/sign-in",          "/api/staff/sign-in",           EMPTY,            "+ + + + + + + + + +"),
+    ("GET",    "/api/staff/me",              "/api/staff/me",                NONE,             "- x x x x + + x x x"),
     ("POST",   "/api/staff/sign-out",         "/api/staff/sign-out",          EMPTY,            "- x x x x + + x x x"),
     ("POST",   "/api/staff/invite",           "/api/staff/invite",            EMPTY,            "- x x x x + + x x x"),
     ("POST",   "/api/room/command",           "/api/room/command",  r#"{"do":"lock","on":false}"#,"- x x x x + h x x x"),
@@ -65,6 +68,21 @@ const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     ("PUT",    "/api/classes/{id}",           "/api/classes/1",               EMPTY,            "- x x x x + + x x x"),
     ("GET",    "/api/evidence.csv",           "/api/evidence.csv",            NONE,             "- x x x x + + x x x"),
     ("GET",    "/api/audit",                  "/api/audit",                   NONE,             "- x x x x + + x x x"),
+    ("GET",    "/api/school",                "/api/school",                  NONE,             "- x x x x + x x x x"),
+    ("POST",   "/api/school/import",         "/api/school/import?list=x",    EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/import/apply",   "/api/school/import/apply",     EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/devices",        "/api/school/devices",          EMPTY,            "- x x x x + x x x x"),
+    ("PUT",    "/api/school/devices/{id}",   "/api/school/devices/999999",   EMPTY,            "- x x x x + x x x x"),
+    ("GET",    "/api/school/devices/{id}/qr.svg", "/api/school/devices/999999/qr.svg", NONE,             "- x x x x + x x x x"),
+    ("PUT",    "/api/school/students/{id}",  "/api/school/students/999999",  EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/consent-texts",  "/api/school/consent-texts",    EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/consents",       "/api/school/consents",         EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/withdrawals",    "/api/school/withdrawals",      EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/consent-links",  "/api/school/consent-links",    EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/loans",          "/api/school/loans",            EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/school/loans/{id}/return", "/api/school/loans/999999/return", EMPTY,            "- x x x x + x x x x"),
+    ("POST",   "/api/consent/read",          "/api/consent/read",            EMPTY,            "+ + + + + + + + + +"),
+    ("POST",   "/api/consent/sign",          "/api/consent/sign",            EMPTY,            "+ + + + + + + + + +"),
     ("POST",   "/api/panel/pair",             "/api/panel/pair",              EMPTY,            "+ + + + + + + + + +"),
     ("GET",    "/api/panel/pair/{id}",        "/api/panel/pair/none",         NONE,             "+ + + + + + + + + +"),
     ("POST",   "/api/panel/report",           "/api/panel/report",            EMPTY,            "- x x x x x x + x x"),
@@ -159,7 +177,7 @@ async fn every_route_admits_whom_the_table_says() -> Result<()> {
 }
 
 /// One call, as a letter of the table and in words.
-async fn outcome(caller: &Caller, method: &str, path: &str, body: &str) -> Result<(&'static str, String)> {
+pub(super) async fn outcome(caller: &Caller, method: &str, path: &str, body: &str) -> Result<(&'static str, String)> {
     let request = caller.request(Method::from_bytes(method.as_bytes())?, path);
     let request = match body {
         NONE => request,

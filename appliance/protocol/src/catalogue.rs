@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     include_str!("../catalogue/panel.json"),
     include_str!("../catalogue/policy.json"),
     include_str!("../catalogue/problem.json"),
+    include_str!("../catalogue/school.json"),
     include_str!("../catalogue/teach.json"),
     include_str!("../catalogue/console.json"),
 ];

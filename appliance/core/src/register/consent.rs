@@ -105,9 +105,9 @@ pub fn state(register: &Register, student: StudentId) -> ConsentState {
     let of = |party| register.signatures.iter().filter(move |s| s.student == student && s.party == party);
     let stands = |party| of(party).any(|s| s.withdrawn_at.is_none() && s.version >= oldest);
     let (by_student, by_guardian) = (stands(Party::Student), stands(Party::Guardian));
-    // Who withdrew and has not signed again.
-    let withdrew = |party, stands: bool| !stands && of(party).any(|s| s.withdrawn_at.is_some());
-    if withdrew(Party::Student, by_student) || withdrew(Party::Guardian, by_guardian) {
+    // Who withdrew and has not signed again; signatures are in the order in which they were given.
+    let withdrew = |party| of(party).last().is_some_and(|s| s.withdrawn_at.is_some());
+    if withdrew(Party::Student) || withdrew(Party::Guardian) {
         return ConsentState::Withdrawn;
     }
     match (by_student, by_guardian) {

@@ -6,6 +6,7 @@
 pub mod consent;
 pub mod device;
 pub mod import;
+pub mod known;
 pub mod loan;
 pub mod presence;
 pub mod roster;

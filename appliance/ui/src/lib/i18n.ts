@@ -4,9 +4,10 @@ import common from '../../../protocol/catalogue/common.json';
 import join from '../../../protocol/catalogue/join.json';
 import panel from '../../../protocol/catalogue/panel.json';
 import problem from '../../../protocol/catalogue/problem.json';
+import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...join, ...panel, ...problem, ...teach };
+const catalogue = { ...common, ...join, ...panel, ...problem, ...school, ...teach };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';

@@ -1,0 +1,9 @@
+import { mount } from 'svelte';
+import '../lib/base.css';
+import './office.css';
+import { prepareDocument } from '../lib/i18n';
+import App from './App.svelte';
+
+prepareDocument('school.title');
+const target = document.getElementById('app');
+if (target) mount(App, { target });
