@@ -35,7 +35,8 @@ const TRUSTED_FOR: Millis = 3_600_000;
 /// Changes of one moment are judged together.
 const TOGETHER: Duration = Duration::from_millis(150);
 /// Loans become overdue by the clock alone.
-const AT_LEAST: Duration = Duration::from_secs(30);
+const AT_LEAST: Duration = Duration::from_millis(AT_LEAST_MS);
+const AT_LEAST_MS: Millis = 30_000;
 
 /// What is known of the network's devices, for others to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Known {
     /// What is at each address.
     pub whereabouts: Whereabouts,
     /// Consent and loan of everyone in the register.
-    pub students: BTreeMap<StudentId, StudentFacts>,
+    pub students: Arc<BTreeMap<StudentId, StudentFacts>>,
     /// The devices as the policy's snapshot takes them.
     pub devices: Vec<policy::Known>,
 }
@@ -154,6 +155,7 @@ async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
     let mut state = room.watch();
     let mut register: Option<Register> = None;
     let mut alerts: Vec<DeviceAlert> = Vec::new();
+    let (mut students, mut counted_at) = (Arc::default(), 0);
     loop {
         let stale = register.is_none() || changed.has_changed().unwrap_or(false);
         if stale {
@@ -168,12 +170,15 @@ async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
             let current = state.borrow_and_update().clone();
             let seen = presence.seen(&current, &neighbours.borrow_and_update(), &own.borrow_and_update(), now);
             let whereabouts = presence::whereabouts(register, &seen, current.class_id());
-            let facts = |id: &StudentId| Some((*id, register::facts(register, *id, now)?));
             let told: Vec<DeviceAlert> =
                 whereabouts.alerts.iter().map(|alert| words(register, alert, &current)).collect();
             let devices = register::known::devices(register, &whereabouts);
-            let students = register.students.keys().filter_map(facts).collect();
-            let known = Known { whereabouts, students, devices };
+            // Only the register and the calendar change it, not each of the room's many news.
+            if stale || now.saturating_sub(counted_at) >= AT_LEAST_MS {
+                counted_at = now;
+                students = Arc::new(register::all_facts(register, now));
+            }
+            let known = Known { whereabouts, students: students.clone(), devices };
             sender.send_if_modified(|old| {
                 let changed = **old != known;
                 if changed {

@@ -6,4 +6,5 @@
 mod class;
 mod interop;
 mod panel_page;
+mod school;
 mod tablets;

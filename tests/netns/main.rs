@@ -6,6 +6,7 @@
 
 mod change;
 mod cut;
+mod devices;
 mod forty;
 mod junk;
 mod loss;

@@ -485,6 +485,10 @@ proptest! {
             for (old, new) in before.signatures.iter().zip(&register.signatures) {
                 prop_assert_eq!((old.student, old.party), (new.student, new.party));
             }
+            let all = register::all_facts(&register, NOW);
+            for id in register.students.keys() {
+                prop_assert_eq!(register::facts(&register, *id, NOW), all.get(id).copied());
+            }
             let mut numbers: Vec<_> = register.students.values().filter_map(|s| s.number.clone()).collect();
             let count = numbers.len();
             numbers.sort(); numbers.dedup();
@@ -501,4 +505,29 @@ proptest! {
         prop_assert_eq!(plan.preview.rows.len() + plan.preview.left_out, filled, "every row is told, good or wrong");
         execute(&mut Register::default(), &plan.changes);
     }
+}
+
+#[test]
+fn the_policy_is_told_devices_and_consents_and_no_names() {
+    use appliance_core::{
+        policy::{Consent, DeviceState, Trouble},
+        register::known,
+    };
+    let mut register = lent();
+    let gone = consent::withdraw(&register, 2, Party::Guardian, NOW, "主任").unwrap();
+    execute(&mut register, &gone);
+    let seen = Seen {
+        cards: BTreeMap::from([(ip(1), mac(1)), (ip(2), mac(2)), (ip(9), mac(0x99)), (ip(254), mac(0xfe))]),
+        seats: BTreeMap::from([(ip(1), seat(3)), (ip(2), seat(2))]),
+        trusted: [ip(254)].into(),
+    };
+    let all = known::devices(&register, &whereabouts(&register, &seen, Some(1)));
+    let of = |last| all.iter().find(|known| known.addresses.contains(&ip(last)));
+    let facts = |last| of(last).map(|known| (known.device, known.consent, known.trouble.clone()));
+    assert_eq!(facts(1), Some((DeviceState::Lent, Some(Consent::Given), vec![Trouble::AnotherStudents])));
+    assert_eq!(facts(2), Some((DeviceState::Lent, Some(Consent::Withdrawn), vec![])));
+    assert_eq!(facts(9), None, "what is not registered is not known");
+    assert_eq!(facts(254), Some((DeviceState::Staff, None, vec![])));
+    let told = serde_json::to_string(&all).unwrap();
+    assert!(!told.contains("學生") && !told.contains("11201"), "{told}");
 }

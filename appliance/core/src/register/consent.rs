@@ -1,5 +1,7 @@
 //! Consent: student and guardian both sign a versioned text (R-POL-23, 004 柒二(一)(二)).
 
+use std::collections::BTreeMap;
+
 use classroom_protocol::{Millis, ProblemCode};
 use serde::{Deserialize, Serialize};
 
@@ -101,16 +103,32 @@ pub fn oldest_that_counts(register: &Register) -> Option<u32> {
 
 /// How far the consent of a student is.
 pub fn state(register: &Register, student: StudentId) -> ConsentState {
-    let Some(oldest) = oldest_that_counts(register) else { return ConsentState::Missing };
-    let of = |party| register.signatures.iter().filter(move |s| s.student == student && s.party == party);
+    let own: Vec<&Signature> = register.signatures.iter().filter(|s| s.student == student).collect();
+    state_of(&own, oldest_that_counts(register))
+}
+
+/// How far the consent of everyone is, in one pass.
+pub fn states(register: &Register) -> BTreeMap<StudentId, ConsentState> {
+    let oldest = oldest_that_counts(register);
+    let mut own: BTreeMap<StudentId, Vec<&Signature>> = BTreeMap::new();
+    for signature in &register.signatures {
+        own.entry(signature.student).or_default().push(signature);
+    }
+    let none = Vec::new();
+    register.students.keys().map(|id| (*id, state_of(own.get(id).unwrap_or(&none), oldest))).collect()
+}
+
+/// `own` are the student's signatures in the order in which they were given.
+fn state_of(own: &[&Signature], oldest: Option<u32>) -> ConsentState {
+    let Some(oldest) = oldest else { return ConsentState::Missing };
+    let of = |party| own.iter().filter(move |s| s.party == party);
     let stands = |party| of(party).any(|s| s.withdrawn_at.is_none() && s.version >= oldest);
-    let (by_student, by_guardian) = (stands(Party::Student), stands(Party::Guardian));
-    // Who withdrew and has not signed again; signatures are in the order in which they were given.
-    let withdrew = |party| of(party).last().is_some_and(|s| s.withdrawn_at.is_some());
+    // Who withdrew and has not signed again.
+    let withdrew = |party| of(party).next_back().is_some_and(|s| s.withdrawn_at.is_some());
     if withdrew(Party::Student) || withdrew(Party::Guardian) {
         return ConsentState::Withdrawn;
     }
-    match (by_student, by_guardian) {
+    match (stands(Party::Student), stands(Party::Guardian)) {
         (true, true) => ConsentState::Both,
         (true, false) => ConsentState::StudentOnly,
         (false, true) => ConsentState::GuardianOnly,
@@ -128,8 +146,24 @@ pub fn needed(students: usize) -> usize {
 pub fn quorum(register: &Register, class: ClassId) -> Quorum {
     let all = register.class(class);
     let both = all.values().filter(|student| state(register, student.id) == ConsentState::Both).count();
-    let needed = needed(all.len());
-    Quorum { students: all.len(), both, needed, reached: !all.is_empty() && both >= needed }
+    quorum_of(all.len(), both)
+}
+
+/// The quorum of every class with students, in one pass over [`states`].
+pub fn quorums(register: &Register, states: &BTreeMap<StudentId, ConsentState>) -> BTreeMap<ClassId, Quorum> {
+    let mut counts: BTreeMap<ClassId, (usize, usize)> = BTreeMap::new();
+    for student in register.students.values() {
+        let Some((class, _)) = student.place else { continue };
+        let (all, both) = counts.entry(class).or_default();
+        *all += 1;
+        *both += usize::from(states.get(&student.id) == Some(&ConsentState::Both));
+    }
+    counts.into_iter().map(|(class, (all, both))| (class, quorum_of(all, both))).collect()
+}
+
+fn quorum_of(students: usize, both: usize) -> Quorum {
+    let needed = needed(students);
+    Quorum { students, both, needed, reached: students > 0 && both >= needed }
 }
 
 /// Someone signs `version`.

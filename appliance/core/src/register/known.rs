@@ -53,14 +53,5 @@ fn consent_of(register: &Register, student: StudentId) -> Option<Consent> {
 }
 
 fn known(code: String, addresses: Vec<IpAddr>, device: DeviceState) -> Known {
-    Known {
-        code,
-        addresses,
-        device,
-        consent: None,
-        link: None,
-        trouble: vec![],
-        guardian: vec![],
-        exceptions: vec![],
-    }
+    Known { code, addresses, device, consent: None, link: None, trouble: vec![], guardian: vec![], exceptions: vec![] }
 }

@@ -59,11 +59,15 @@ pub enum LoanState {
 
 /// How the loan of a student stands at `now`.
 pub fn state(register: &Register, student: StudentId, now: Millis) -> LoanState {
-    match register.loan_of(student) {
-        None => LoanState::None,
-        Some((_, loan)) if loan.stopped_at.is_some() => LoanState::Stopped,
-        Some((_, loan)) if loan.due < now => LoanState::Overdue,
-        Some(_) => LoanState::Active,
+    register.loan_of(student).map_or(LoanState::None, |(_, loan)| state_of(loan, now))
+}
+
+/// How a loan stands at `now`.
+pub fn state_of(loan: &Loan, now: Millis) -> LoanState {
+    match loan {
+        Loan { stopped_at: Some(_), .. } => LoanState::Stopped,
+        Loan { due, .. } if *due < now => LoanState::Overdue,
+        Loan { .. } => LoanState::Active,
     }
 }
 

@@ -3,7 +3,8 @@
 use appliance_core::{
     calendar,
     register::{
-        ConsentState, ConsentText, DeviceFacts, LoanState, Party, Quorum, Register, StudentNumber, Way, consent, loan,
+        self, ConsentState, ConsentText, DeviceFacts, LoanState, Party, Quorum, Register, StudentNumber, Way, consent,
+        loan,
     },
 };
 use axum::extract::State;
@@ -84,6 +85,7 @@ pub async fn overview(State(state): State<RegisterState>) -> Result<axum::Json<O
 }
 
 fn of(register: &Register, now: Millis) -> Overview {
+    let facts = register::all_facts(register, now);
     let oldest = consent::oldest_that_counts(register);
     let signed = |student, party: Party| {
         let stands = register.signatures.iter().rev().find(|s| {
@@ -103,7 +105,7 @@ fn of(register: &Register, now: Millis) -> Overview {
             name: student.name.clone(),
             class: student.place.map(|(class, _)| class),
             seat: student.place.map(|(_, seat)| seat),
-            consent: consent::state(register, student.id),
+            consent: facts.get(&student.id).map_or(ConsentState::Missing, |facts| facts.consent),
             student_signed: signed(student.id, Party::Student),
             guardian_signed: signed(student.id, Party::Guardian),
             loan: register.loan_of(student.id).map(|(id, lent)| LoanRow {
@@ -111,7 +113,7 @@ fn of(register: &Register, now: Millis) -> Overview {
                 device: lent.device,
                 lent_at: lent.lent_at,
                 due: day(lent.due),
-                state: loan::state(register, student.id, now),
+                state: loan::state_of(lent, now),
             }),
         })
         .collect();
