@@ -13,6 +13,8 @@ fn no_file_holds_two_ideas() {
         tree::files()
             .iter()
             .filter(|file| written.iter().any(|end| file.path.ends_with(end)))
+            // Made by `npm run types`; nobody reads it in one piece.
+            .filter(|file| !file.path.ends_with("/schema.d.ts"))
             .map(|file| (file, file.text.lines().count()))
             .filter(|(_, lines)| *lines > LINES)
             .map(|(file, lines)| format!("{}: {lines} lines", file.path)),

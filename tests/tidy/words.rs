@@ -43,7 +43,8 @@ fn every_key_that_is_used_exists_and_every_key_is_used() {
         for (literal, cut) in tree::literals(&file.text) {
             let Some((first, rest)) = literal.split_once('.') else { continue };
             let key = rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-            let is_file = ["html", "json", "ts", "js", "css", "svg", "svelte", "rs", "local", "toml"].contains(&rest);
+            let is_file =
+                ["html", "json", "ts", "js", "css", "svg", "svelte", "rs", "local", "toml", "key"].contains(&rest);
             if !stems.contains(first) || !key || is_file {
                 continue;
             }

@@ -118,7 +118,7 @@ fn of(register: &Register, now: Millis) -> Overview {
         })
         .collect();
     students.sort_by_key(|student| (student.class.is_none(), student.class, student.seat, student.id));
-    let device = |device: &appliance_core::register::Device| DeviceRow {
+    let device = |device: &register::Device| DeviceRow {
         id: device.id,
         facts: device.facts.clone(),
         student: register.loan_of_device(device.id).map(|(_, loan)| loan.student),

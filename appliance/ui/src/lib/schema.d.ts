@@ -32,6 +32,29 @@ export interface components {
             rule: components["schemas"]["RuleId"];
             until?: null | components["schemas"]["u64"];
         };
+        /** @description An alert about a device. */
+        DeviceAlert: {
+            /** @description Network address of the device. */
+            address: string;
+            /** @description Name of the student to whom it is lent. */
+            borrower?: string | null;
+            /** @description Code on its label, if it is registered. */
+            device?: string | null;
+            /** @description Address of its network card, where it can be seen. */
+            mac?: string | null;
+            /** @description Name of who is signed in on it. */
+            name?: string | null;
+            /** @description The rule behind it. */
+            rule: string;
+            seat?: null | components["schemas"]["Seat"];
+            /** @description What is wrong. */
+            what: components["schemas"]["DeviceTrouble"];
+        };
+        /**
+         * @description What a teacher is told of a device.
+         * @enum {string}
+         */
+        DeviceTrouble: "unknown" | "not-borrower" | "lost";
         /**
          * @description One message of the hub on `GET /api/ws`.
          *
@@ -56,8 +79,6 @@ export interface components {
                 lesson?: null | components["schemas"]["LessonView"];
                 /** @description Recording and live marks. */
                 marks: components["schemas"]["Marks"];
-                /** @description What is wrong with the box's settings; shown while nothing is cast. */
-                notice?: string | null;
                 /** @description The room's name. */
                 room: string;
                 /** @description The stage. */
@@ -146,6 +167,8 @@ export interface components {
             type: "view";
             /** @description The whole room for a teacher. */
             view: {
+                /** @description What is wrong with devices on the network now. */
+                alerts: components["schemas"]["DeviceAlert"][];
                 /** @description The room code, 6 digits, while a lesson runs. */
                 code?: string | null;
                 /** @description Name of the teacher who holds the room. */
@@ -280,8 +303,6 @@ export interface components {
             lesson?: null | components["schemas"]["LessonView"];
             /** @description Recording and live marks. */
             marks: components["schemas"]["Marks"];
-            /** @description What is wrong with the box's settings; shown while nothing is cast. */
-            notice?: string | null;
             /** @description The room's name. */
             room: string;
             /** @description The stage. */
@@ -330,7 +351,7 @@ export interface components {
          * @description What went wrong. The words for people are in the catalogue under `problem.{code}`.
          * @enum {string}
          */
-        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "full" | "internal";
+        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "internal";
         /**
          * @description Why something is allowed or refused.
          * @enum {string}
@@ -549,6 +570,8 @@ export interface components {
         };
         /** @description The whole room for a teacher. */
         TeacherView: {
+            /** @description What is wrong with devices on the network now. */
+            alerts: components["schemas"]["DeviceAlert"][];
             /** @description The room code, 6 digits, while a lesson runs. */
             code?: string | null;
             /** @description Name of the teacher who holds the room. */
