@@ -19,6 +19,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
+    time::interval,
 };
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net,
     presence::{self, Presence},
+    relay::Relay,
     room,
     room::RoomHandle,
     staff::{self, BoxKey, Passwords},
@@ -42,6 +44,8 @@ use crate::{
 
 /// How long requests may take to end when the box stops.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How often the school's outer address is asked for. Translators forget an entry after 30 silent seconds or more.
+const OUTSIDE: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// The first teacher's code is good for this long; a restart prints a new one.
@@ -67,6 +71,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (name, notice) = (config.room.name.clone(), config.room.notice.clone());
     let facts = Arc::new(Facts { room: name, join_url: format!("{base}/join"), notice });
 
+    let homes: Arc<str> = config.home.url.clone().unwrap_or_else(|| base.clone()).into();
+
     // The room, its task, and who executes what it decides.
     let kept = effects::restore(&store.rooms(), &store.lessons(), clock::now()).await.context("the room's state")?;
     let (task, room, effects_queue) = room::open(kept);
@@ -91,7 +97,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
     let presence = Presence::default();
-    let parts = parts(&config, &store, &key, &room, &media, &owners, &presence, facts, (setup_tx, setup_rx), closing)?;
+    let parts =
+        parts(&config, &store, &key, &room, &media, &owners, &presence, facts, homes, (setup_tx, setup_rx), closing)?;
     for (account, tally) in store.failures().load().await.context("the failed sign-ins")? {
         parts.staff.sign_ins.restore(account, tally);
     }
@@ -109,6 +116,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     });
     keepers.spawn(follow_devices);
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
+    if let Some(server) = config.home.stun.clone() {
+        keepers.spawn(follow_outside(server, media.clone()));
+    }
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
@@ -120,6 +130,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if config.demo.class && store.classes().list().await?.is_empty() {
         store.classes().create(store::demo::CLASS_NAME.to_owned(), store::demo::students()).await?;
     }
+    keep_studio_key(&config, &key).context("the studio's key")?;
     local_panel(&config, &store, &parts.panels).await.context("the box's own panel")?;
     let code = if setup { Some(first_code(&store, &key).await?) } else { None };
     let room_code = room.now().code().map(str::to_owned);
@@ -187,6 +198,7 @@ fn parts(
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
+    homes: Arc<str>,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -208,6 +220,8 @@ fn parts(
         idle,
         presence.clone(),
     );
+    let relay = Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref());
+    let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
     let audit = web::audit::Auditor(store.audit());
     let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
@@ -221,6 +235,7 @@ fn parts(
             thumbnails: thumbnails.clone(),
             setup,
         },
+        home: web::home::HomeState { room: room.clone(), key: key.clone(), base: homes, audit: audit.clone() },
         teach: web::teach::TeachState {
             room: room.clone(),
             classes: store.classes(),
@@ -260,7 +275,7 @@ fn parts(
             media: media.clone(),
             room: room.clone(),
             owners: owners.clone(),
-            ice_servers: Arc::default(),
+            relay: Arc::new(relay),
         },
         ws: web::ws::WsState {
             room: room.clone(),
@@ -302,6 +317,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &web::media::Owners::default(),
         &Presence::default(),
         facts,
+        "".into(),
         watch::channel(false),
         watch::channel(false).1,
     )?;
@@ -359,6 +375,24 @@ async fn follow_addresses(config: Config, mut addresses: watch::Receiver<Vec<IpA
         tracing::info!(addresses = ?now, "the box's addresses have changed");
         if media.set_addresses(now).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Learns the school's outer address from the gateway and keeps the way there open. Names are looked up each time: the
+/// gateway may have moved.
+async fn follow_outside(server: String, media: MediaHandle) {
+    let mut every = interval(OUTSIDE);
+    loop {
+        every.tick().await;
+        match tokio::net::lookup_host(&server).await.map(|mut found| found.find(SocketAddr::is_ipv4)) {
+            Ok(Some(address)) => {
+                if media.ask_outside(address).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => tracing::debug!(server, "the gateway has no IPv4 address"),
+            Err(error) => tracing::debug!(server, %error, "the gateway's name is not known now"),
         }
     }
 }
@@ -428,7 +462,6 @@ fn listen(
 /// The panel on the box's own screen needs no pairing: who can read the data folder is the box. Its token lies in
 /// `panel-token` and is kept over restarts, so that the panel comes back by itself when the hub does.
 async fn local_panel(config: &Config, store: &Store, panels: &web::panels::PanelsState) -> anyhow::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let name = web::panels::own_panel();
     let path = config.store.path.join("panel-token");
     if let Ok(kept) = std::fs::read_to_string(&path)
@@ -444,12 +477,22 @@ async fn local_panel(config: &Config, store: &Store, panels: &web::panels::Panel
     let token = staff::Token::random()?;
     store.panels().add(name.to_owned(), staff::Token::hash(token.reveal()), clock::now()).await?;
     panels.tell_known().await.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))?;
+    Ok(write_private(&path, token.reveal())?)
+}
+
+/// The box's own studio needs no pairing either: its key lies in `studio-key`.
+fn keep_studio_key(config: &Config, key: &BoxKey) -> std::io::Result<()> {
+    write_private(&config.store.path.join("studio-key"), &key.studio_key())
+}
+
+/// A file that only the box reads, there whole or not at all.
+fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let new = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(token.reveal().as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&new, &path)?;
-    Ok(())
+    std::fs::rename(&new, path)
 }
 
 async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {

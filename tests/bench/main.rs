@@ -9,6 +9,7 @@ mod direct;
 mod glass;
 mod image;
 mod janus;
+mod live;
 mod memory;
 mod panel;
 mod peer;
@@ -57,6 +58,7 @@ async fn main() -> Result<ExitCode> {
     let mut rows = Vec::new();
     cast::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
+    live::run(&settings, &mut rows).await;
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

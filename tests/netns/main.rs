@@ -8,6 +8,7 @@ mod change;
 mod cut;
 mod devices;
 mod forty;
+mod home;
 mod junk;
 mod loss;
 mod restart;

@@ -1,13 +1,14 @@
 /** The words of the pages, from the catalogue that the programs of the box use too. The language is the browser's. */
 
 import common from '../../../protocol/catalogue/common.json';
+import home from '../../../protocol/catalogue/home.json';
 import join from '../../../protocol/catalogue/join.json';
 import panel from '../../../protocol/catalogue/panel.json';
 import problem from '../../../protocol/catalogue/problem.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...join, ...panel, ...problem, ...school, ...teach };
+const catalogue = { ...common, ...home, ...join, ...panel, ...problem, ...school, ...teach };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';
