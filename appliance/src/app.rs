@@ -26,6 +26,7 @@ use crate::{
     config::{Config, Listen, plain_allowed},
     discovery::{self, Announcement},
     effects,
+    figures::{self, Figures},
     media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net,
     presence::{self, Presence},
@@ -108,6 +109,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         own: addresses.clone(),
     });
     keepers.spawn(follow_devices);
+    keepers.spawn(figures::note_days(store.figures()));
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
 
     let handle = Handle::new();
@@ -208,6 +210,7 @@ fn parts(
         idle,
         presence.clone(),
     );
+    let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
     let audit = web::audit::Auditor(store.audit());
     let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
@@ -240,6 +243,13 @@ fn parts(
             gate: gate.clone(),
             audit: audit.clone(),
             setup: Arc::new(setup_tx),
+        },
+        figures: web::figures::FiguresState {
+            figures: Figures::new(store.figures(), config.figures.parameters(), figures::platforms(&document)),
+            store: store.figures(),
+            classes: store.classes(),
+            registers: store.registers(),
+            audit: audit.clone(),
         },
         register: web::register::RegisterState {
             registers: store.registers(),

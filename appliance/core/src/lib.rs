@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod calendar;
+pub mod figures;
 pub mod forward;
 pub mod pairing;
 pub mod policy;

@@ -1,13 +1,16 @@
 /** The words of the pages, from the catalogue that the programs of the box use too. The language is the browser's. */
 
 import common from '../../../protocol/catalogue/common.json';
+import figures from '../../../protocol/catalogue/figures.json';
 import join from '../../../protocol/catalogue/join.json';
+import month from '../../../protocol/catalogue/month.json';
 import panel from '../../../protocol/catalogue/panel.json';
 import problem from '../../../protocol/catalogue/problem.json';
+import report from '../../../protocol/catalogue/report.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...join, ...panel, ...problem, ...school, ...teach };
+const catalogue = { ...common, ...figures, ...join, ...month, ...panel, ...problem, ...report, ...school, ...teach };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';
