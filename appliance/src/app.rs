@@ -27,6 +27,7 @@ use crate::{
     config::{Config, Listen, plain_allowed},
     discovery::{self, Announcement},
     effects,
+    figures::{self, Figures},
     media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net,
     presence::{self, Presence},
@@ -115,6 +116,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         own: addresses.clone(),
     });
     keepers.spawn(follow_devices);
+    keepers.spawn(figures::note_days(store.figures()));
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
     if let Some(server) = config.home.stun.clone() {
         keepers.spawn(follow_outside(server, media.clone()));
@@ -222,6 +224,7 @@ fn parts(
     );
     let relay = Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref());
     let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
+    let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
     let audit = web::audit::Auditor(store.audit());
     let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
@@ -255,6 +258,13 @@ fn parts(
             gate: gate.clone(),
             audit: audit.clone(),
             setup: Arc::new(setup_tx),
+        },
+        figures: web::figures::FiguresState {
+            figures: Figures::new(store.figures(), config.figures.parameters(), figures::platforms(&document)),
+            store: store.figures(),
+            classes: store.classes(),
+            registers: store.registers(),
+            audit: audit.clone(),
         },
         register: web::register::RegisterState {
             registers: store.registers(),

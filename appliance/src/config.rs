@@ -9,6 +9,7 @@ use std::{
     str::FromStr,
 };
 
+use appliance_core::figures::{Counting, Parameters, Views};
 use classroom_protocol::{
     Millis,
     catalogue::{self, Lang},
@@ -40,6 +41,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Trying the box out.
     pub demo: Demo,
+    /// How use is counted.
+    pub figures: FigureNumbers,
     /// How much the box takes on.
     pub limits: Limits,
     /// The log.
@@ -144,6 +147,26 @@ pub struct Demo {
     pub class: bool,
 }
 
+/// `[figures]`: the numbers of the counting rules (R-USE-1), printed beside every figure.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FigureNumbers {
+    /// Names this set of numbers; 1 to 20 characters. Change it with any of them. Default `2026-1`.
+    pub version: String,
+    /// A day counts from so many active minutes on, 1 to 1440. Default 1.
+    pub minutes: u32,
+    /// A month counts from so many such days on, 1 to 28. Default 1.
+    pub days: u32,
+    /// A week counts from so many such days on, 1 to 7. Default 1.
+    pub week_days: u32,
+    /// Minutes of the strict view. Default 10.
+    pub strict_minutes: u32,
+    /// Days of a month in the strict view. Default 4.
+    pub strict_days: u32,
+    /// Days of a week in the strict view. Default 2.
+    pub strict_week_days: u32,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -235,6 +258,36 @@ impl Limits {
     /// Idle time after which a teacher is signed out.
     pub fn idle(&self) -> Millis {
         Millis::from(self.idle_minutes.get()) * 60_000
+    }
+}
+
+impl Default for FigureNumbers {
+    fn default() -> Self {
+        let Parameters { version, month, week } = Parameters::default();
+        Self {
+            version,
+            minutes: month.plain.minutes,
+            days: month.plain.days,
+            week_days: week.plain.days,
+            strict_minutes: month.strict.minutes,
+            strict_days: month.strict.days,
+            strict_week_days: week.strict.days,
+        }
+    }
+}
+
+impl FigureNumbers {
+    /// The numbers as the core has them.
+    pub fn parameters(&self) -> Parameters {
+        let views = |plain, strict| Views {
+            plain: Counting { minutes: self.minutes, days: plain },
+            strict: Counting { minutes: self.strict_minutes, days: strict },
+        };
+        Parameters {
+            version: self.version.clone(),
+            month: views(self.days, self.strict_days),
+            week: views(self.week_days, self.strict_week_days),
+        }
     }
 }
 
@@ -408,6 +461,7 @@ impl Config {
         }) {
             return Err(("[home] stun", "write host and port, e.g. \"gw.school.example:3478\"".into()));
         }
+        self.figures.parameters().check().map_err(|(field, reason)| ("[figures]", format!("{field}: {reason}")))?;
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
         }
@@ -495,6 +549,8 @@ mod tests {
             ("[room]\nname = ''", "[room] name", "1 to 40"),
             ("[media]\naddresses = ['0.0.0.0']", "[media] addresses", "leave the list empty"),
             ("[limits]\nstudents = 0", "line 2", "nonzero"),
+            ("[figures]\nminutes = 0", "[figures]", "month plain: minutes must be 1 to 1440"),
+            ("[figures]\nstrict_week_days = 8", "[figures]", "1 to 7 in a week"),
             ("[limits]\nstudents = 100", "[limits] students", "at most 99"),
             ("[log]\nformat = 'xml'", "line 2", "expected `text` or `json`"),
         ] {

@@ -5,6 +5,7 @@
 
 mod class;
 mod interop;
+mod month;
 mod panel_page;
 mod school;
 mod tablets;

@@ -1,8 +1,9 @@
 //! What the hub answers to those who may not, and to input that is wrong. Each test has its own hub.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bodies;
 mod home;
+mod figures;
 mod media;
 mod names;
 mod offer;

@@ -15,7 +15,7 @@ use super::routes::{TABLE, outcome};
 
 /// Routes that are the office's; the others of the table are not.
 fn is_office(path: &str) -> bool {
-    path.starts_with("/api/school")
+    ["/api/school", "/api/report"].iter().any(|begin| path.starts_with(begin))
 }
 
 /// Sends a file as the page does.

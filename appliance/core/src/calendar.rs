@@ -1,7 +1,10 @@
 //! Days and times of the school: Taiwan's, which is UTC+8 all year.
 
+use std::fmt;
+
 use classroom_protocol::Millis;
-use time::{Date, Duration, OffsetDateTime, Time, UtcOffset, format_description::BorrowedFormatItem, macros};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::{Date, Duration, Month, OffsetDateTime, Time, UtcOffset, format_description::BorrowedFormatItem, macros};
 
 const TAIPEI: UtcOffset = macros::offset!(+8);
 const DAY: &[BorrowedFormatItem<'_>] = macros::format_description!("[year]-[month]-[day]");
@@ -27,13 +30,109 @@ impl Day {
     #[must_use]
     pub fn school_year_ends(self) -> Self {
         let year = self.0.year() + i32::from(u8::from(self.0.month()) > 7);
-        Self(Date::from_calendar_date(year, time::Month::July, 31).unwrap_or(self.0))
+        Self(Date::from_calendar_date(year, Month::July, 31).unwrap_or(self.0))
     }
 
     /// The first millisecond after the day.
     pub fn ends(self) -> Millis {
         self.0.checked_add(Duration::DAY).map_or(Millis::MAX, |next| Self(next).begins())
     }
+
+    /// The day in which this moment lies; the calendar's last day for a time beyond it.
+    pub fn of(at: Millis) -> Self {
+        let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000);
+        let local = utc.ok().and_then(|utc| utc.checked_to_offset(TAIPEI));
+        Self(local.map_or(Date::MAX, OffsetDateTime::date))
+    }
+
+    /// So many days later, or earlier when negative. Stays within the calendar.
+    #[must_use]
+    pub fn plus(self, days: i32) -> Self {
+        let end = if days < 0 { Date::MIN } else { Date::MAX };
+        Self(self.0.checked_add(Duration::days(days.into())).unwrap_or(end))
+    }
+
+    /// 1 is Monday, 7 is Sunday.
+    pub fn weekday(self) -> u8 {
+        self.0.weekday().number_from_monday()
+    }
+
+    /// The Monday of its week.
+    #[must_use]
+    pub fn monday(self) -> Self {
+        self.plus(1 - i32::from(self.weekday()))
+    }
+
+    /// Its month.
+    pub fn month(self) -> YearMonth {
+        YearMonth { year: self.0.year(), month: self.0.month().into() }
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.format(DAY).unwrap_or_default())
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        day(&text).ok_or_else(|| de::Error::custom(format!("\"{text}\" is no day; write YYYY-MM-DD")))
+    }
+}
+
+/// A month of a year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct YearMonth {
+    year: i32,
+    month: u8,
+}
+
+impl YearMonth {
+    /// Its first day.
+    pub fn first(self) -> Day {
+        let month = Month::try_from(self.month).unwrap_or(Month::January);
+        Day(Date::from_calendar_date(self.year, month, 1).unwrap_or(Date::MAX))
+    }
+
+    /// Its last day.
+    pub fn last(self) -> Day {
+        self.next().first().plus(-1)
+    }
+
+    /// The month after it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self.month {
+            12 => Self { year: self.year + 1, month: 1 },
+            month => Self { year: self.year, month: month + 1 },
+        }
+    }
+}
+
+impl fmt::Display for YearMonth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+impl Serialize for YearMonth {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Reads `YYYY-MM`. `None` when it is no such month of the years 1970 to 9998.
+pub fn month(text: &str) -> Option<YearMonth> {
+    let first = day(&format!("{text}-01"))?;
+    ((1970..9999).contains(&first.0.year())).then(|| first.month())
 }
 
 /// Reads `YYYY-MM-DD`. `None` when it is no such day.
@@ -90,6 +189,26 @@ mod tests {
             assert_eq!(day.school_year_ends().text(), end);
             assert_eq!(day_of(day.begins()).unwrap().text(), day_);
             assert_eq!(day_of(day.ends() - 1).unwrap().text(), day_);
+        }
+    }
+
+    #[test]
+    fn days_know_their_week_and_month() {
+        let sunday = day("2026-11-01").unwrap();
+        assert_eq!((sunday.weekday(), sunday.monday().to_string()), (7, "2026-10-26".into()));
+        assert_eq!(Day::of(sunday.begins()), sunday);
+        assert_eq!(Day::of(sunday.begins() - 1).to_string(), "2026-10-31");
+        let month = sunday.month();
+        assert_eq!((month.first(), month.last().to_string()), (sunday, "2026-11-30".into()));
+        assert_eq!(super::month("2026-12").unwrap().next().to_string(), "2027-01");
+        assert_eq!(super::month("2024-02").unwrap().last().to_string(), "2024-02-29");
+        for text in ["", "2026", "2026-13", "2026-00", "2026-1", "2026-11-01", "0001-01", "9999-12", "二〇二六-11"]
+        {
+            assert_eq!(super::month(text), None, "{text}");
+        }
+        assert_eq!(Day(Date::MAX).plus(1), Day(Date::MAX));
+        for at in [253_402_300_799_999, 253_402_300_800_000, Millis::MAX] {
+            assert_eq!(Day::of(at), Day(Date::MAX));
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod calendar;
+pub mod figures;
 pub mod forward;
 pub mod home;
 pub mod pairing;

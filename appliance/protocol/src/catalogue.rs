@@ -17,11 +17,14 @@ pub enum Lang {
 const FILES: &[&str] = &[
     include_str!("../catalogue/common.json"),
     include_str!("../catalogue/home.json"),
+    include_str!("../catalogue/figures.json"),
     include_str!("../catalogue/join.json"),
+    include_str!("../catalogue/month.json"),
     include_str!("../catalogue/panel.json"),
     include_str!("../catalogue/policy.json"),
     include_str!("../catalogue/problem.json"),
     include_str!("../catalogue/school.json"),
+    include_str!("../catalogue/report.json"),
     include_str!("../catalogue/teach.json"),
     include_str!("../catalogue/console.json"),
 ];

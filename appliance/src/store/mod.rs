@@ -11,6 +11,7 @@ mod codes;
 pub mod demo;
 mod error;
 mod failures;
+mod figures;
 mod lessons;
 mod migrate;
 mod panels;
@@ -37,6 +38,7 @@ pub use classes::{Class, ClassId, Classes, Student};
 pub use codes::{CodeRefused, Codes, Purpose};
 pub use error::StoreError;
 pub use failures::Failures;
+pub use figures::{FigureRows, FigureStore, ReportSetting};
 pub use lessons::{Evidence, Lessons, NewLesson, Showing};
 pub use panels::{Panel, PanelId, Panels};
 pub use register::{ConsentLink, PastLoan, Registers};
@@ -185,6 +187,11 @@ impl Store {
     /// What happened and counts as use.
     pub fn usage(&self) -> UsageLog {
         UsageLog(self.db.clone())
+    }
+
+    /// What the usage figures are read from.
+    pub fn figures(&self) -> FigureStore {
+        FigureStore(self.db.clone())
     }
 
     /// What staff did.

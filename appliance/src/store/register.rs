@@ -10,7 +10,7 @@ use classroom_protocol::{Millis, Seat};
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use tokio::sync::watch;
 
-use super::{Db, Hash, StoreError};
+use super::{Db, Hash, StoreError, figures::note_duty};
 
 /// Reads and changes the register. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -335,6 +335,7 @@ pub(super) fn execute(db: &Connection, change: &Change) -> Result<(), StoreError
                 facts.state.as_str(),
                 at
             ])?;
+            note_duty(db, db.last_insert_rowid(), *at)?;
         }
         Change::PutDevice { device: Some(id), facts, at } => {
             db.prepare_cached(
@@ -351,6 +352,7 @@ pub(super) fn execute(db: &Connection, change: &Change) -> Result<(), StoreError
                 facts.state.as_str(),
                 at
             ])?;
+            note_duty(db, *id, *at)?;
         }
         Change::Lend { device, student, due, at, by } => {
             db.execute(

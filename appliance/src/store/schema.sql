@@ -313,3 +313,42 @@ CREATE TABLE consent_link (
     -- NULL while unused; a link signs once.
     used_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- What each device was for, and since when: spares and repairs do not count for that time (R-USE-1).
+CREATE TABLE device_duty (
+    id INTEGER PRIMARY KEY,
+    device_id INTEGER NOT NULL REFERENCES device (id),
+    since INTEGER NOT NULL,
+    -- As in `device`.
+    spare INTEGER NOT NULL,
+    state TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX device_duty_by_device ON device_duty (device_id, since);
+
+-- Whole days of which the box knows all about a device, because its agent has delivered them. What was not seen is
+-- unknown in the figures, never zero (R-USE-1).
+CREATE TABLE device_seen (
+    -- Code of the device, as in usage_event.
+    device TEXT NOT NULL,
+    -- YYYY-MM-DD on the school's clock, both included.
+    from_day TEXT NOT NULL,
+    to_day TEXT NOT NULL,
+    PRIMARY KEY (device, from_day)
+) STRICT, WITHOUT ROWID;
+
+-- Days on which the box ran: a school day without it is unknown for the teachers' days (R-USE-4).
+CREATE TABLE box_day (
+    -- YYYY-MM-DD on the school's clock.
+    day TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+-- What the office has typed for the reports (R-USE-7): calendar and timetable, the columns of 附件6 that the box can't know.
+CREATE TABLE report_setting (
+    name TEXT PRIMARY KEY,
+    -- JSON.
+    value TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    -- Name of who changed it. Reason: accountability (R-DATA-6).
+    changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -3,6 +3,7 @@
 //! [`routes`] declares all of it; a route can't be declared without the rule that guards it.
 
 pub mod audit;
+pub mod figures;
 pub mod gate;
 pub mod home;
 pub mod join;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub staff: staff::StaffState,
     /// The school office.
     pub register: register::RegisterState,
+    /// The month and the report.
+    pub figures: figures::FiguresState,
     /// Panels and programs.
     pub panels: panels::PanelsState,
     /// WHIP and WHEP.
@@ -63,7 +66,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics } = parts;
+    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics, figures } = parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
@@ -72,6 +75,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(GET, "/panel", Rule::Public, pages::panel, pages)
         .at(GET, "/school", Rule::Public, pages::school, pages)
         .at(GET, "/consent", Rule::Public, pages::consent, pages)
+        .at(GET, "/month", Rule::Public, pages::month, pages)
         .at(GET, "/assets/{*path}", Rule::Public, pages::asset, pages)
         .at(GET, "/healthz", Rule::Public, pages::health, pages)
         .at(GET, "/api/qr.svg", Rule::Public, pages::qr, pages)
@@ -96,6 +100,15 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(POST, "/api/classes", Rule::Staff, teach::add_class, teach)
         .at(PUT, "/api/classes/{id}", Rule::Staff, teach::replace_class, teach)
         .at(GET, "/api/evidence.csv", Rule::Staff, teach::evidence, teach)
+        .at(GET, "/api/month", Rule::Staff, figures::month, figures)
+        .at(GET, "/api/month.csv", Rule::Staff, figures::month_csv, figures)
+        .at(GET, "/api/report", Rule::Office, figures::report, figures)
+        .at(GET, "/api/report.ods", Rule::Office, figures::report_ods, figures)
+        .at(GET, "/api/report.xlsx", Rule::Office, figures::report_xlsx, figures)
+        .at(GET, "/api/report.csv", Rule::Office, figures::report_csv, figures)
+        .at(PUT, "/api/report/annex", Rule::Office, figures::put_annex, figures)
+        .at(GET, "/api/report/calendar", Rule::Office, figures::calendar, figures)
+        .at(PUT, "/api/report/calendar", Rule::Office, figures::put_calendar, figures)
         .at(GET, "/api/audit", Rule::Staff, teach::audit, teach)
         .at(GET, "/api/school", Rule::Office, register::overview, register)
         .at_with_limit(POST, "/api/school/import", Rule::Office, register::FILE_BYTES, register::preview, register)

@@ -2,13 +2,16 @@
 
 import common from '../../../protocol/catalogue/common.json';
 import home from '../../../protocol/catalogue/home.json';
+import figures from '../../../protocol/catalogue/figures.json';
 import join from '../../../protocol/catalogue/join.json';
+import month from '../../../protocol/catalogue/month.json';
 import panel from '../../../protocol/catalogue/panel.json';
 import problem from '../../../protocol/catalogue/problem.json';
+import report from '../../../protocol/catalogue/report.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...home, ...join, ...panel, ...problem, ...school, ...teach };
+const catalogue = { ...common, ...home, ...join, ...panel, ...problem, ...school, ...teach, ...figures, ...month, ...report };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';

@@ -1,0 +1,205 @@
+//! 附件6 學校統整表: its 18 columns (R-USE-7). What the box can't know is typed by the office or stays unknown.
+
+use std::collections::BTreeSet;
+
+use classroom_protocol::catalogue::{Lang, fill, text};
+use serde::{Deserialize, Serialize};
+
+use crate::register::{Register, consent};
+
+use super::{
+    Parameters, SemesterFigures,
+    rate::Figure,
+    table::{CalendarFrom, Cell, Table, rules},
+};
+
+/// The number of columns.
+pub const COLUMNS: usize = 18;
+/// The longest text of a cell, in characters.
+const LONGEST: usize = 60;
+/// The most devices or carts that a school applies for.
+const MOST: u32 = 100_000;
+/// Points of the self-assessment beside item 1: three items and three extras of at most 5.
+const MOST_POINTS: u32 = 30;
+
+/// What the office has typed. `None` = not typed yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Typed {
+    /// 推薦優先序.
+    pub priority: Option<u32>,
+    /// 方案類別.
+    pub scheme: Option<String>,
+    /// 縣市.
+    pub county: Option<String>,
+    /// 鄉鎮.
+    pub town: Option<String>,
+    /// 偏遠分級.
+    pub remoteness: Option<String>,
+    /// 學校代碼.
+    pub code: Option<String>,
+    /// 學校名稱.
+    pub school: Option<String>,
+    /// 年級別.
+    pub grades: Option<String>,
+    /// 實施領域.
+    pub subjects: Option<String>,
+    /// 申請公用載具數.
+    pub devices: Option<u32>,
+    /// 申請公用載具作業系統.
+    pub system: Option<String>,
+    /// 申請充電車(臺).
+    pub carts: Option<u32>,
+    /// Points of the self-assessment without item 1, which the box counts.
+    pub other_points: Option<u32>,
+}
+
+/// What the register knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// 參與班級數: classes with consent of nine in ten; `None` while no consent text was published.
+    pub classes: Option<u32>,
+    /// 教師數: teachers who held a lesson with one of them; `None` while no class takes part.
+    pub teachers: Option<u32>,
+    /// 學生數: their students with both signatures.
+    pub students: Option<u32>,
+}
+
+impl Typed {
+    /// Removes blanks at the ends; an empty text counts as not typed.
+    ///
+    /// # Errors
+    /// The first field that can't be used, with what it must be.
+    pub fn checked(mut self) -> Result<Self, (&'static str, &'static str)> {
+        for (field, value) in [
+            ("scheme", &mut self.scheme),
+            ("county", &mut self.county),
+            ("town", &mut self.town),
+            ("remoteness", &mut self.remoteness),
+            ("code", &mut self.code),
+            ("school", &mut self.school),
+            ("grades", &mut self.grades),
+            ("subjects", &mut self.subjects),
+            ("system", &mut self.system),
+        ] {
+            *value = value.take().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+            let fits = |text: &String| text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
+            if !value.as_ref().is_none_or(fits) {
+                return Err((field, "at most 60 characters, in one line"));
+            }
+        }
+        for (field, value, most) in [
+            ("priority", self.priority, MOST),
+            ("devices", self.devices, MOST),
+            ("carts", self.carts, MOST),
+            ("other_points", self.other_points, MOST_POINTS),
+        ] {
+            if value.is_some_and(|value| value > most) {
+                return Err((field, "a smaller number"));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Who takes part, as the register has it. `held`: with which classes each teacher has held lessons.
+pub fn counts(register: &Register, held: &BTreeSet<(i64, String)>) -> Counts {
+    if register.texts.is_empty() {
+        return Counts::default();
+    }
+    let number = |count: usize| Some(u32::try_from(count).unwrap_or(u32::MAX));
+    let part: BTreeSet<i64> =
+        register.classes.keys().copied().filter(|class| consent::quorum(register, *class).reached).collect();
+    let students = part.iter().map(|class| consent::quorum(register, *class).both).sum();
+    let teachers: BTreeSet<&str> =
+        held.iter().filter(|(class, _)| part.contains(class)).map(|(_, teacher)| teacher.as_str()).collect();
+    Counts {
+        classes: number(part.len()),
+        teachers: if part.is_empty() { None } else { number(teachers.len()) },
+        students: number(students),
+    }
+}
+
+/// The titles of the 18 columns, exactly as in the plan; in English for those who read that.
+pub fn titles(lang: Lang) -> [&'static str; COLUMNS] {
+    std::array::from_fn(|n| text(lang, &format!("figures.annex-{}", n + 1)))
+}
+
+/// The cells of the school's row.
+pub fn row(typed: &Typed, counts: Counts, semester: &SemesterFigures) -> [Cell; COLUMNS] {
+    let word = |value: &Option<String>| value.clone().map_or(Cell::Unknown, Cell::Text);
+    let number = |value: Option<u32>| value.map_or(Cell::Unknown, Cell::from);
+    let points = typed.other_points.zip(semester.points).map(|(other, counted)| other + counted);
+    let week: Figure = semester.week_mean.plain;
+    [
+        Cell::Number(1),
+        number(typed.priority),
+        word(&typed.scheme),
+        word(&typed.county),
+        word(&typed.town),
+        word(&typed.remoteness),
+        word(&typed.code),
+        word(&typed.school),
+        word(&typed.grades),
+        word(&typed.subjects),
+        number(counts.classes),
+        number(counts.teachers),
+        number(counts.students),
+        number(typed.devices),
+        word(&typed.system),
+        number(typed.carts),
+        number(points),
+        week.into(),
+    ]
+}
+
+/// The sheet: the plan's title, the 18 titles, the school's row, and below it how it was counted.
+pub fn table(
+    typed: &Typed,
+    counts: Counts,
+    semester: &SemesterFigures,
+    calendar: CalendarFrom,
+    parameters: &Parameters,
+    lang: Lang,
+) -> Table {
+    let own = |text: &str| vec![Cell::Text(text.to_owned())];
+    let span = [("from", semester.days.from.to_string()), ("to", semester.until.to_string())];
+    let span: Vec<(&str, &str)> = span.iter().map(|(name, day)| (*name, day.as_str())).collect();
+    let mut rows = vec![
+        own(text(lang, "figures.annex-title")),
+        titles(lang).iter().map(|title| Cell::Text((*title).to_owned())).collect(),
+        row(typed, counts, semester).into(),
+        vec![],
+        own(&fill(lang, "figures.annex-span", &span)),
+        own(text(lang, "figures.annex-week")),
+    ];
+    rows.extend(rules(parameters, calendar, lang).into_iter().map(|line| vec![Cell::Text(line)]));
+    Table { name: text(lang, "figures.sheet-annex").to_owned(), rows, headings: vec![0, 1] }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_titles_are_those_of_the_plan() {
+        assert_eq!(
+            titles(Lang::ZhHantTw).join("\t"),
+            "編號\t推薦優先序\t方案類別\t縣市\t鄉鎮\t偏遠分級\t學校代碼\t學校名稱\t年級別\t實施領域\t參與班級數\t教師數\t學生數\t\
+             申請公用載具數\t申請公用載具作業系統\t申請充電車(臺)\t自評成績\t週平均使用率(由縣市填寫)"
+        );
+        assert!(titles(Lang::En).iter().all(|title| !title.is_empty()));
+    }
+
+    #[test]
+    fn what_is_typed_is_trimmed_and_bounded() {
+        let typed = |school: &str| Typed { school: Some(school.into()), ..Typed::default() };
+        assert_eq!(typed(" 泰武國小 ").checked().unwrap().school.as_deref(), Some("泰武國小"));
+        assert_eq!(typed("  ").checked().unwrap().school, None);
+        assert_eq!(typed(&"很".repeat(61)).checked().unwrap_err().0, "school");
+        assert_eq!(typed("a\nb").checked().unwrap_err().0, "school");
+        let points = Typed { other_points: Some(31), ..Typed::default() };
+        assert_eq!(points.checked().unwrap_err().0, "other_points");
+    }
+}

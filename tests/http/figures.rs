@@ -1,0 +1,241 @@
+//! The month of a class and the school's report over the wire: what is unknown, what is refused, and files that an
+//! office suite takes.
+
+use std::{io::Cursor, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use calamine::{Data, Ods, Reader, Xlsx};
+use classroom_protocol::ProblemCode;
+use harness::{hub::Hub, people::Caller};
+use serde_json::{Value, json};
+
+const ODS: &str = "application/vnd.oasis.opendocument.spreadsheet";
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+#[tokio::test]
+async fn a_month_without_devices_is_unknown_and_not_zero() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let class = teacher.make_class(40).await?;
+    let month: Value = teacher.get(&format!("/api/month?class={class}&month=2026-09")).await?.json()?;
+    let figures = &month["figures"];
+    assert_eq!(figures["used_share"]["plain"], json!({ "is": "unknown", "why": "no-devices" }));
+    assert_eq!(figures["after_class_share"]["strict"]["is"], "unknown");
+    assert_eq!(figures["parameters"]["version"], "2026-1");
+    assert_eq!(figures["days"].as_array().map(Vec::len), Some(30));
+    assert!(month["rules"]["zh-Hant-TW"][0].as_str().context("rules")?.contains("2026-1"), "{month}");
+    let csv = teacher.get(&format!("/api/month.csv?class={class}&month=2026-09&lang=en")).await?;
+    csv.done()?;
+    assert!(csv.text().starts_with('\u{feff}') && csv.text().contains("unknown"), "{}", csv.text());
+    assert!(csv.text().contains("Rules 2026-1"), "the numbers stand in the file: {}", csv.text());
+    assert!(!csv.text().contains("0.00%"), "{}", csv.text());
+    // Without a month it is the present one, and it says which.
+    let now: Value = teacher.get(&format!("/api/month?class={class}")).await?.json()?;
+    let (day, of) = (now["today"].as_str().context("today")?, now["figures"]["month"].as_str().context("month")?);
+    assert!(day.starts_with(of), "{day} {of}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn bad_months_and_classes_are_named() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let class = teacher.make_class(2).await?;
+    let field = async |query: &str| -> Result<(ProblemCode, String)> {
+        let problem = teacher.get(&format!("/api/month?{query}")).await?.problem()?;
+        Ok((problem.code, problem.field.unwrap_or_default()))
+    };
+    for month in
+        ["", "2026", "2026-13", "2026-00", "2026-1", "2026-11-01", "9999-12", "0000-01", "%00", "2026-11%27", "-1"]
+    {
+        let found = field(&format!("class={class}&month={month}")).await?;
+        assert_eq!(found, (ProblemCode::BadInput, "month".into()), "{month}");
+    }
+    for query in ["", "class=", "class=x", "class=1.5", "class=99999999999999999999", "month=2026-11"] {
+        assert_eq!(field(query).await?.0, ProblemCode::BadInput, "{query}");
+    }
+    assert_eq!(field(&format!("class={class}&teacher=1")).await?.0, ProblemCode::BadInput);
+    for other in [class + 1, 0, -1, i64::MAX] {
+        assert_eq!(field(&format!("class={other}")).await?, (ProblemCode::NotFound, "class".into()), "{other}");
+    }
+    for path in [format!("/api/month.csv?class={class}&lang=xx"), "/api/report.ods?lang=<b>".into()] {
+        let problem = teacher.get(&path).await?.problem()?;
+        assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::BadInput, Some("lang")), "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_office_types_is_checked() -> Result<()> {
+    let hub = Hub::start().await?;
+    let office = hub.teacher().await?;
+    let long = "很".repeat(61);
+    for (path, body, field) in [
+        ("/api/report/annex", json!({ "school": long }), "school"),
+        ("/api/report/annex", json!({ "school": "a\nb" }), "school"),
+        ("/api/report/annex", json!({ "other_points": 31 }), "other_points"),
+        ("/api/report/annex", json!({ "devices": -1 }), "devices"),
+        ("/api/report/annex", json!({ "birthday": "x" }), "birthday"),
+        ("/api/report/calendar", json!({}), "terms"),
+        (
+            "/api/report/calendar",
+            json!({ "terms": [{ "from": "2026-02-30", "to": "2026-06-30" }], "holidays": [], "make_up": {}, "timetable": {} }),
+            "terms[0].from",
+        ),
+        (
+            "/api/report/calendar",
+            json!({ "terms": [{ "from": "2026-09-01", "to": "2026-06-30" }], "holidays": [], "make_up": {}, "timetable": {} }),
+            "terms[0]",
+        ),
+        (
+            "/api/report/calendar",
+            json!({ "terms": [{ "from": "2026-09-01", "to": "2027-01-20" }], "holidays": [], "make_up": {},
+                    "timetable": { "8": [] } }),
+            "timetable.8",
+        ),
+    ] {
+        let problem = office.put(path, &body).await?.problem()?;
+        assert_eq!((problem.code, problem.field.as_deref()), (ProblemCode::BadInput, Some(field)), "{path} {body}");
+    }
+    let calendar = json!({ "terms": [{ "from": "2026-08-30", "to": "2027-01-20" }], "holidays": ["2026-10-09"],
+                           "make_up": { "2026-10-17": 5 }, "timetable": { "1": [{ "from": "08:00", "to": "16:00" }] } });
+    office.put("/api/report/calendar", &calendar).await?.done()?;
+    assert_eq!(office.get("/api/report/calendar").await?.json::<Value>()?, calendar);
+    let report: Value = office.get("/api/report").await?.json()?;
+    let rules = report["rules"]["en"].to_string();
+    assert!(rules.contains("set by the school") && !rules.contains("assumed"), "{rules}");
+    let audit = office.get("/api/audit").await?.text();
+    assert!(audit.contains("report-calendar"), "{audit}");
+    Ok(())
+}
+
+/// Every cell of every sheet, by place.
+type Cells = Vec<(String, u32, u32, Data)>;
+
+fn cells(book: &mut impl Sheets) -> Result<Cells> {
+    let mut all = Vec::new();
+    for name in book.names() {
+        let range = book.range(&name)?;
+        let (top, left) = range.start().with_context(|| format!("{name} is empty"))?;
+        for (row, column, data) in range.used_cells() {
+            all.push((name.clone(), top + u32::try_from(row)?, left + u32::try_from(column)?, data.clone()));
+        }
+    }
+    Ok(all)
+}
+
+/// What both kinds of workbook have in common.
+trait Sheets {
+    fn names(&self) -> Vec<String>;
+    fn range(&mut self, name: &str) -> Result<calamine::Range<Data>>;
+}
+
+impl Sheets for Ods<Cursor<Vec<u8>>> {
+    fn names(&self) -> Vec<String> {
+        self.sheet_names()
+    }
+    fn range(&mut self, name: &str) -> Result<calamine::Range<Data>> {
+        Ok(self.worksheet_range(name)?)
+    }
+}
+
+impl Sheets for Xlsx<Cursor<Vec<u8>>> {
+    fn names(&self) -> Vec<String> {
+        self.sheet_names()
+    }
+    fn range(&mut self, name: &str) -> Result<calamine::Range<Data>> {
+        Ok(self.worksheet_range(name)?)
+    }
+}
+
+fn read(kind: &str, bytes: Vec<u8>) -> Result<Cells> {
+    match kind {
+        "ods" => cells(&mut Ods::new(Cursor::new(bytes))?),
+        _ => cells(&mut Xlsx::new(Cursor::new(bytes))?),
+    }
+}
+
+/// Has LibreOffice open a file and save it again, without a window.
+fn saved_again(kind: &str, bytes: &[u8], folder: &Path) -> Result<Vec<u8>> {
+    let (first, second) = (folder.join(format!("report.{kind}")), folder.join("again"));
+    std::fs::create_dir_all(&second)?;
+    std::fs::write(&first, bytes)?;
+    let output = Command::new("soffice")
+        .arg(format!("-env:UserInstallation=file://{}", folder.join("profile").display()))
+        .args(["--headless", "--norestore", "--convert-to", kind, "--outdir"])
+        .args([&second, &first])
+        .env("HOME", folder)
+        .output()
+        .context("soffice: tests/packages.sh test installs libreoffice-calc")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    std::fs::read(second.join(format!("report.{kind}"))).with_context(|| said)
+}
+
+async fn download(office: &Caller, path: &str, kind: &str) -> Result<Vec<u8>> {
+    let reply = office.get(path).await?;
+    reply.done()?;
+    assert_eq!(reply.header("content-type"), kind);
+    ensure!(reply.header("content-disposition").starts_with("attachment"), "{:?}", reply.headers);
+    Ok(reply.body)
+}
+
+#[tokio::test]
+async fn libreoffice_opens_the_report_and_saves_the_same_cells() -> Result<()> {
+    let hub = Hub::start().await?;
+    let office = hub.teacher().await?;
+    let school = "=HYPERLINK(\"x\") <b>泰武</b>\"國小\" & 🎒 伊斯坦大·貝雅夫·正福·拉娃";
+    let typed = json!({ "school": school, "code": "0134999", "county": "屏東縣", "devices": 40, "carts": 1, "other_points": 12 });
+    office.put("/api/report/annex", &typed).await?.done()?;
+    let folder = std::env::temp_dir().join(format!("classroom-office-{}", std::process::id()));
+    let mut both = Vec::new();
+    for (kind, media) in [("ods", ODS), ("xlsx", XLSX)] {
+        let bytes = download(&office, &format!("/api/report.{kind}"), media).await?;
+        let ours = read(kind, bytes.clone())?;
+        let again = read(kind, saved_again(kind, &bytes, &folder)?)?;
+        assert!(ours.len() > 40, "{}", ours.len());
+        assert_eq!(ours, again, "the {kind} came back from LibreOffice with other cells");
+        println!("{kind}: {} bytes, {} cells are the same after LibreOffice saved it again", bytes.len(), ours.len());
+        both.push(ours);
+    }
+    std::fs::remove_dir_all(&folder)?;
+    let (ods, xlsx) = (&both[0], &both[1]);
+    assert_eq!(ods, xlsx, "both files say the same");
+
+    // The 18 columns of the plan, word for word, and the school's row below them.
+    let row = |n: u32| -> Vec<String> {
+        let of = ods.iter().filter(|(sheet, row, ..)| sheet == "學校統整表" && *row == n);
+        of.map(|(_, _, _, data)| data.to_string()).collect()
+    };
+    assert_eq!(row(0), ["智慧型互動屏幕結合個人化學習載具補助計畫-學校統整表"]);
+    assert_eq!(
+        row(1).join("|"),
+        "編號|推薦優先序|方案類別|縣市|鄉鎮|偏遠分級|學校代碼|學校名稱|年級別|實施領域|參與班級數|教師數|學生數|申請公用載具數|\
+         申請公用載具作業系統|申請充電車(臺)|自評成績|週平均使用率(由縣市填寫)"
+    );
+    let unknown = "未知";
+    assert_eq!(
+        row(2),
+        [
+            "1",
+            unknown,
+            unknown,
+            "屏東縣",
+            unknown,
+            unknown,
+            "0134999",
+            school,
+            unknown,
+            unknown,
+            unknown,
+            unknown,
+            unknown,
+            "40",
+            unknown,
+            "1",
+            unknown,
+            unknown
+        ]
+    );
+    assert!(ods.iter().any(|(_, _, _, data)| data.to_string().contains("計算規則 2026-1")), "the numbers are printed");
+    Ok(())
+}
