@@ -11,7 +11,7 @@ test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plu
     curl procps systemd coturn haproxy openssh-server openssh-client)
 # Only the programs of these are used: a service that starts with its package is stopped again.
 quiet=(coturn haproxy openssh-server)
-bench=(janus)
+bench=(janus nginx-light)
 deb=(dpkg-dev)
 image=(dpkg-dev mmdebstrap debian-archive-keyring e2fsprogs)
 emulator=(qemu-system-x86 ovmf mtools)

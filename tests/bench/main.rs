@@ -10,7 +10,9 @@ mod glass;
 mod image;
 mod janus;
 mod live;
+mod library;
 mod memory;
+mod nginx;
 mod panel;
 mod peer;
 mod report;
@@ -59,6 +61,7 @@ async fn main() -> Result<ExitCode> {
     cast::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
     live::run(&settings, &mut rows).await;
+    library::run(&settings, &mut rows).await;
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

@@ -6,6 +6,7 @@
 mod class;
 mod interop;
 mod month;
+mod library;
 mod panel_page;
 mod school;
 mod tablets;

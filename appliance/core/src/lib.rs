@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod figures;
 pub mod forward;
 pub mod home;
+pub mod library;
 pub mod pairing;
 pub mod policy;
 pub mod register;

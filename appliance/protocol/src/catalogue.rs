@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     include_str!("../catalogue/figures.json"),
     include_str!("../catalogue/join.json"),
     include_str!("../catalogue/month.json"),
+    include_str!("../catalogue/library.json"),
     include_str!("../catalogue/panel.json"),
     include_str!("../catalogue/policy.json"),
     include_str!("../catalogue/problem.json"),

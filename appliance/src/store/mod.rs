@@ -13,6 +13,7 @@ mod error;
 mod failures;
 mod figures;
 mod lessons;
+mod library;
 mod migrate;
 mod panels;
 mod register;
@@ -40,6 +41,7 @@ pub use error::StoreError;
 pub use failures::Failures;
 pub use figures::{FigureRows, FigureStore, ReportSetting};
 pub use lessons::{Evidence, Lessons, NewLesson, Showing};
+pub use library::{LibraryItem, LibraryItems};
 pub use panels::{Panel, PanelId, Panels};
 pub use register::{ConsentLink, PastLoan, Registers};
 pub use room::{Rooms, SavedRoom};
@@ -157,6 +159,11 @@ impl Store {
     /// Lessons and who was on the panel.
     pub fn lessons(&self) -> Lessons {
         Lessons(self.db.clone())
+    }
+
+    /// What is in the library.
+    pub fn library(&self) -> LibraryItems {
+        LibraryItems(self.db.clone())
     }
 
     /// Teachers and their sessions.

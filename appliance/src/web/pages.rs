@@ -67,6 +67,11 @@ pub async fn month() -> Response {
     page("month.html")
 }
 
+/// `GET /library`.
+pub async fn library() -> Response {
+    page("library.html")
+}
+
 /// `GET /assets/{*path}`: names carry a hash of the content, so they may be kept for ever.
 pub async fn asset(Path(path): Path<String>) -> Response {
     let mut response = file(&format!("assets/{path}"));
