@@ -25,9 +25,9 @@ use crate::{
     clock,
     config::{Config, Listen, plain_allowed},
     discovery::{self, Announcement},
-    effects,
+    dns, effects,
     media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
-    neighbours, net,
+    neighbours, net, policy,
     presence::{self, Presence},
     room,
     room::RoomHandle,
@@ -85,13 +85,46 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
     let executor = tokio::spawn(effects::execute(effects_queue, media.clone(), store.lessons(), recorder.clone()));
 
+    // The rules: the snapshot for the resolver, and the same rules for the pages.
+    let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
+    let (rules, follow_rules) = dns::rules(policy_folder.clone())?;
+    let refusals = policy::Refusals::default();
+    let (registered_tx, registered) = watch::channel(Arc::new(policy::Registered::default()));
+    tasks.spawn(policy::keep(policy::Sources {
+        folder: policy_folder.clone(),
+        names: config.https.name.iter().chain(&name).cloned().collect(),
+        room: room.watch(),
+        registered,
+        addresses: addresses.clone(),
+    }));
+
     // The pages and the API.
     let owners = web::media::Owners::default();
     let setup = store.accounts().count().await.context("the accounts")? == 0;
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
     let presence = Presence::default();
-    let parts = parts(&config, &store, &key, &room, &media, &owners, &presence, facts, (setup_tx, setup_rx), closing)?;
+    let policy_state = web::policy::PolicyState {
+        rules: rules.clone(),
+        refusals: refusals.clone(),
+        log: store.access(),
+        audit: web::audit::Auditor(store.audit()),
+        join_url: facts.join_url.clone(),
+        portal_port: portal_port(&config),
+    };
+    let parts = parts(
+        &config,
+        &store,
+        &key,
+        &room,
+        &media,
+        &owners,
+        &presence,
+        facts,
+        policy_state,
+        (setup_tx, setup_rx),
+        closing,
+    )?;
     for (account, tally) in store.failures().load().await.context("the failed sign-ins")? {
         parts.staff.sign_ins.restore(account, tally);
     }
@@ -100,7 +133,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(follow_media(events, room.clone(), owners));
     // Those that run until they are aborted.
     let mut keepers = JoinSet::new();
-    let (_devices, follow_devices) = presence::start(presence::Sources {
+    let (devices, follow_devices) = presence::start(presence::Sources {
         presence,
         registers: store.registers(),
         room: room.clone(),
@@ -108,11 +141,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         own: addresses.clone(),
     });
     keepers.spawn(follow_devices);
+    keepers.spawn(tell_registered(devices, registered_tx));
+    keepers.spawn(follow_rules);
+    let hearing = policy::hear(policy_folder, rules, refusals, store.access());
+    keepers.spawn(async move {
+        if let Err(error) = hearing.await {
+            tracing::error!(%error, "the resolver is not heard");
+        }
+    });
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
-    let port = listen(&config, sockets, &router, encrypted, (&handle, &base), &mut tasks)?;
+    let port = listen(&config, sockets, (&router, &web::portal(&parts)), encrypted, (&handle, &base), &mut tasks)?;
     if let Some(certificate) = certificate {
         keepers.spawn(certificate.keep_fresh(CERTIFICATE_LOOK));
     }
@@ -187,6 +228,7 @@ fn parts(
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
+    policy: web::policy::PolicyState,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -262,6 +304,7 @@ fn parts(
             owners: owners.clone(),
             ice_servers: Arc::default(),
         },
+        policy,
         ws: web::ws::WsState {
             room: room.clone(),
             facts,
@@ -302,6 +345,14 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &web::media::Owners::default(),
         &Presence::default(),
         facts,
+        web::policy::PolicyState {
+            rules: watch::channel(None).1,
+            refusals: policy::Refusals::default(),
+            log: opened.store.access(),
+            audit: web::audit::Auditor(opened.store.audit()),
+            join_url: String::new(),
+            portal_port: 80,
+        },
         watch::channel(false),
         watch::channel(false).1,
     )?;
@@ -392,7 +443,7 @@ fn door<S>(
 fn listen(
     config: &Config,
     mut sockets: systemd::Sockets,
-    router: &Router,
+    (router, portal): (&Router, &Router),
     certificate: Option<Arc<rustls::ServerConfig>>,
     (handle, base): (&Handle<SocketAddr>, &str),
     tasks: &mut JoinSet<()>,
@@ -409,6 +460,11 @@ fn listen(
         plain_allowed(at).map_err(|reason| anyhow::anyhow!("[http] listen: {reason}"))?;
         port = at.port();
         let served = web::serve::plain(listener, router.clone(), handle.clone());
+        tasks.spawn(async move { ended(served.await) });
+    }
+    for address in &config.policy.portal {
+        let listener = sockets.listen(address).context("[policy] portal")?;
+        let served = web::serve::portal(listener, portal.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     for address in &config.https.listen {
@@ -450,6 +506,36 @@ async fn local_panel(config: &Config, store: &Store, panels: &web::panels::Panel
     file.sync_all()?;
     std::fs::rename(&new, &path)?;
     Ok(())
+}
+
+/// Hands the register's devices to the policy's snapshot.
+async fn tell_registered(
+    mut known: watch::Receiver<Arc<presence::Known>>,
+    registered: watch::Sender<Arc<policy::Registered>>,
+) {
+    loop {
+        let now = known.borrow_and_update().clone();
+        let now = policy::Registered { in_use: now.whereabouts.in_use, devices: now.devices.clone() };
+        registered.send_if_modified(|before| {
+            let new = **before != now;
+            if new {
+                *before = Arc::new(now);
+            }
+            new
+        });
+        if known.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The port that refused hosts lead to.
+fn portal_port(config: &Config) -> u16 {
+    let addresses = config.policy.portal.iter().map(|listen| match listen {
+        Listen::Address(address) => address.port(),
+        Listen::Systemd(_) => 80,
+    });
+    addresses.min().unwrap_or(80)
 }
 
 async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {

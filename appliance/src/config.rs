@@ -38,6 +38,10 @@ pub struct Config {
     pub metrics: Metrics,
     /// Trying the box out.
     pub demo: Demo,
+    /// The room's DNS, a process of its own.
+    pub resolver: Resolver,
+    /// The use rules.
+    pub policy: Policy,
     /// How much the box takes on.
     pub limits: Limits,
     /// The log.
@@ -127,6 +131,25 @@ pub struct Demo {
     pub class: bool,
 }
 
+/// `[resolver]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resolver {
+    /// UDP and TCP. Default `["0.0.0.0:53"]`; `["systemd:dns"]` for sockets from systemd.
+    pub listen: Vec<Listen>,
+    /// The school's name servers, e.g. `["10.1.0.1:53"]`. Default none: those that the machine itself asks.
+    pub upstream: Vec<SocketAddr>,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Plain HTTP for refused hosts, with nothing but the page that says why, e.g. `["0.0.0.0:80"]`. Default none:
+    /// people see a browser's error instead.
+    pub portal: Vec<Listen>,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -199,6 +222,12 @@ impl Default for StoreFolder {
 impl Default for Discovery {
     fn default() -> Self {
         Self { mdns: true }
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self { listen: vec![Listen::Address((Ipv4Addr::UNSPECIFIED, 53).into())], upstream: Vec::new() }
     }
 }
 
@@ -365,6 +394,17 @@ impl Config {
             let reason =
                 format!("{bad} is no address that a client can reach; leave the list empty to have it learned");
             return Err(("[media] addresses", reason));
+        }
+        if self.resolver.listen.is_empty() {
+            return Err((
+                "[resolver] listen",
+                "the resolver listens nowhere; name an address, e.g. \"0.0.0.0:53\"".into(),
+            ));
+        }
+        if let Some(bad) =
+            self.resolver.upstream.iter().find(|server| server.ip().is_unspecified() || server.port() == 0)
+        {
+            return Err(("[resolver] upstream", format!("{bad} is no name server; write e.g. \"10.1.0.1:53\"")));
         }
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));

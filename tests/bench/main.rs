@@ -12,6 +12,7 @@ mod janus;
 mod memory;
 mod panel;
 mod peer;
+mod policy;
 mod report;
 mod room;
 mod swarm;
@@ -57,6 +58,7 @@ async fn main() -> Result<ExitCode> {
     let mut rows = Vec::new();
     cast::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
+    tokio::task::block_in_place(|| policy::run(&settings, &mut rows));
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

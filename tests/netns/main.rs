@@ -10,6 +10,7 @@ mod devices;
 mod forty;
 mod junk;
 mod loss;
+mod policy;
 mod restart;
 mod room;
 mod tools;

@@ -6,7 +6,10 @@ use crate::{
     command::{StudentCommand, TeacherCommand},
     id::{Seat, SourceId},
     panel::{PairApprove, PairDone, PairRequest, PairWaiting, PanelReport},
-    policy::{Action, Changer, Decision, Permission, Permit, Reason, RuleId},
+    policy::{
+        AccessLine, Action, Changer, Decision, DeviceState, Names, Permission, Permit, PolicyKind, PolicyRow,
+        PolicyView, Reason, Refused, RuleId, Why,
+    },
     problem::{Problem, ProblemCode},
     view::{
         DeviceAlert, DeviceTrouble, Envelope, JoinTicket, LessonView, Marks, OpenSeat, PanelState, PanelView, RoomInfo,
@@ -22,7 +25,8 @@ use crate::{
         Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>,
         DeviceAlert, DeviceTrouble,
         JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
-        Action, Changer, Decision, Permission, Permit, Reason, RuleId,
+        AccessLine, Action, Changer, Decision, DeviceState, Names, Permission, Permit, PolicyKind, PolicyRow, PolicyView,
+        Reason, Refused, RuleId, Why,
         PanelView, Problem, ProblemCode, RoomInfo, Seat, SeatPass, SeatView, Sharing, SourceId, SourceView, Stage,
         StudentCommand, StudentView, TeacherCommand, TeacherView, Tile,
     ))

@@ -75,6 +75,8 @@ pub enum ProblemCode {
     Changed,
     /// The box serves as many of these as it can.
     Full,
+    /// The box has just started; ask again in a moment.
+    NotReady,
     /// The box could not do it; the log says why.
     Internal,
 }
@@ -117,6 +119,7 @@ impl ProblemCode {
             Self::FileColumns => "file-columns",
             Self::Changed => "changed",
             Self::Full => "full",
+            Self::NotReady => "not-ready",
             Self::Internal => "internal",
         }
     }
@@ -151,7 +154,7 @@ impl ProblemCode {
             | Self::OldText
             | Self::Changed => 409,
             Self::StaleEtag => 412,
-            Self::Full => 503,
+            Self::Full | Self::NotReady => 503,
             Self::Internal => 500,
         }
     }

@@ -10,10 +10,12 @@ mod views;
 
 use std::collections::BTreeMap;
 
-use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::DeviceAlert};
+use classroom_protocol::{
+    Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, policy::Permit, view::DeviceAlert,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::usage::Event;
+use crate::{policy, usage::Event};
 
 pub use stage::{Stage, Tile};
 pub use views::Facts;
@@ -248,6 +250,8 @@ pub(crate) struct Lesson {
     pub(crate) locked: bool,
     pub(crate) attention: bool,
     pub(crate) open_until: Option<Millis>,
+    #[serde(default)]
+    pub(crate) permits: Vec<Permit>,
     pub(crate) epoch: u32,
     pub(crate) seats: BTreeMap<Seat, Place>,
 }
@@ -333,6 +337,12 @@ impl Room {
         self.lesson.as_ref().map(|lesson| lesson.class)
     }
 
+    /// The running lesson as the policy needs it.
+    pub fn policy_lesson(&self) -> Option<policy::Lesson> {
+        let lesson = self.lesson.as_ref()?;
+        Some(policy::Lesson { id: lesson.id.clone(), attention: lesson.attention, permits: lesson.permits.clone() })
+    }
+
     /// The room code, while a lesson runs.
     pub fn code(&self) -> Option<&str> {
         self.lesson.as_ref().map(|lesson| lesson.code.as_str())
@@ -387,7 +397,9 @@ impl Room {
 
     /// When [`Input::Tick`] is due, if ever.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.lesson.as_ref()?.open_until
+        let lesson = self.lesson.as_ref()?;
+        let permits = lesson.permits.iter().map(|permit| permit.until);
+        lesson.open_until.into_iter().chain(permits).min()
     }
 
     fn place(&self, pass: &Pass) -> Result<&Place, ProblemCode> {

@@ -167,5 +167,6 @@ fn lesson_view(lesson: &Lesson) -> LessonView {
         attention: lesson.attention,
         locked: lesson.locked,
         open_until: lesson.open_until,
+        permits: lesson.permits.clone(),
     }
 }

@@ -3,11 +3,12 @@
 import common from '../../../protocol/catalogue/common.json';
 import join from '../../../protocol/catalogue/join.json';
 import panel from '../../../protocol/catalogue/panel.json';
+import policy from '../../../protocol/catalogue/policy.json';
 import problem from '../../../protocol/catalogue/problem.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...join, ...panel, ...problem, ...school, ...teach };
+const catalogue = { ...common, ...join, ...panel, ...policy, ...problem, ...school, ...teach };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';

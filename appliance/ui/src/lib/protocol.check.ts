@@ -46,7 +46,9 @@ export const checks: [
   Check<P.Problem, S['Problem']>,
   Check<P.TeacherCommand, S['TeacherCommand']>,
   Check<P.StudentCommand, S['StudentCommand']>,
+  Check<P.Permit, S['Permit']>,
+  Check<P.DeviceState, S['DeviceState']>,
 ] = [
   true, true, true, true, true, true, true, true, true, true, true, true,
-  true, true, true, true, true, true, true, true, true, true, true, true,
+  true, true, true, true, true, true, true, true, true, true, true, true, true, true,
 ];
