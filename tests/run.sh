@@ -17,7 +17,10 @@ pages() { (cd appliance/ui && npm run --silent check && npm run --silent test); 
 format() { cargo fmt --all --check; }
 # Always the whole workspace: cargo unites the features of what is named, and another choice would build much of it again.
 build() { cargo build --locked --workspace --all-targets; }
-rust() { cargo test --locked --workspace --lib --bins && cargo test --locked --workspace --test 'room*' --test 'media*' --test 'figures*'; }
+rust() {
+    cargo test --locked --workspace --lib --bins &&
+        cargo test --locked --workspace --test 'room*' --test 'media*' --test 'figures*' --test 'policy*'
+}
 tidy() { cargo test --locked --workspace --test tidy; }
 # These start the real programs, real browsers and networks of their own: one at a time, so that each has the machine.
 box() { cargo test --locked --workspace --test "$1" -- --test-threads=1; }

@@ -28,11 +28,11 @@ use crate::{
     clock,
     config::{Config, Listen, plain_allowed},
     discovery::{self, Announcement},
-    effects,
+    dns, effects,
     figures::{self, Figures},
-    media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
     library::Library,
-    neighbours, net,
+    media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
+    neighbours, net, policy,
     presence::{self, Presence},
     relay::Relay,
     room,
@@ -72,8 +72,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let certificate = certificate(&config)?;
     let name = certificate.as_ref().and_then(|certificate| certificate.facts().host());
     let base = base_url(&config, name.as_deref());
-    let (name, notice) = (config.room.name.clone(), config.room.notice.clone());
-    let facts = Arc::new(Facts { room: name, join_url: format!("{base}/join"), notice });
+    let (called, notice) = (config.room.name.clone(), config.room.notice.clone());
+    let facts = Arc::new(Facts { room: called, join_url: format!("{base}/join"), notice });
 
     let homes: Arc<str> = config.home.url.clone().unwrap_or_else(|| base.clone()).into();
     let library = library(&config, &store, opened.set_aside.is_some()).await.context("the library")?;
@@ -100,12 +100,33 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
     let executor = tokio::spawn(effects::execute(effects_queue, media.clone(), store.lessons(), recorder.clone()));
 
+    // The rules: the snapshot for the resolver, and the same rules for the pages.
+    let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
+    let (rules, follow_rules) = dns::rules(policy_folder.clone())?;
+    let refusals = policy::Refusals::default();
+    let (registered_tx, registered) = watch::channel(Arc::new(policy::Registered::default()));
+    tasks.spawn(policy::keep(policy::Sources {
+        folder: policy_folder.clone(),
+        names: config.https.name.iter().chain(&name).cloned().collect(),
+        room: room.watch(),
+        registered,
+        addresses: addresses.clone(),
+    }));
+
     // The pages and the API.
     let owners = web::media::Owners::default();
     let setup = store.accounts().count().await.context("the accounts")? == 0;
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
     let presence = Presence::default();
+    let policy_state = web::policy::PolicyState {
+        rules: rules.clone(),
+        refusals: refusals.clone(),
+        log: store.access(),
+        audit: web::audit::Auditor(store.audit()),
+        join_url: facts.join_url.clone(),
+        portal_port: portal_port(&config),
+    };
     let parts = parts(
         &config,
         &store,
@@ -117,6 +138,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         facts,
         homes,
         (&library, &recorder),
+        policy_state,
         (setup_tx, setup_rx),
         closing,
     )?;
@@ -128,7 +150,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(follow_media(events, room.clone(), owners));
     // Those that run until they are aborted.
     let mut keepers = JoinSet::new();
-    let (_devices, follow_devices) = presence::start(presence::Sources {
+    let (devices, follow_devices) = presence::start(presence::Sources {
         presence,
         registers: store.registers(),
         room: room.clone(),
@@ -138,6 +160,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keepers.spawn(follow_devices);
     keepers.spawn(figures::note_days(store.figures()));
     keepers.spawn(library.clone().keep());
+    keepers.spawn(tell_registered(devices, registered_tx));
+    keepers.spawn(follow_rules);
+    let hearing = policy::hear(policy_folder, rules, refusals, store.access());
+    keepers.spawn(async move {
+        if let Err(error) = hearing.await {
+            tracing::error!(%error, "the resolver is not heard");
+        }
+    });
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
     if let Some(server) = config.home.stun.clone() {
         keepers.spawn(follow_outside(server, media.clone()));
@@ -145,7 +175,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
-    let port = listen(&config, sockets, &router, encrypted, (&handle, &base), &mut tasks)?;
+    let port = listen(&config, sockets, (&router, &web::portal(&parts)), encrypted, (&handle, &base), &mut tasks)?;
     if let Some(certificate) = certificate {
         keepers.spawn(certificate.keep_fresh(CERTIFICATE_LOOK));
     }
@@ -223,6 +253,7 @@ fn parts(
     facts: Arc<Facts>,
     homes: Arc<str>,
     (library, recorder): (&Library, &Recorder),
+    policy: web::policy::PolicyState,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -269,7 +300,13 @@ fn parts(
             most_students: usize::from(config.limits.students.get()),
             audit: audit.clone(),
         },
-        library: web::library::LibraryState { library: library.clone(), key: key.clone(), audit: audit.clone() },
+        library: web::library::LibraryState {
+            library: library.clone(),
+            key: key.clone(),
+            room: room.clone(),
+            recorder: recorder.clone(),
+            audit: audit.clone(),
+        },
         staff: web::staff::StaffState {
             accounts,
             codes: store.codes(),
@@ -310,6 +347,7 @@ fn parts(
             owners: owners.clone(),
             relay: Arc::new(relay),
         },
+        policy,
         ws: web::ws::WsState {
             room: room.clone(),
             facts,
@@ -366,6 +404,14 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         facts,
         "".into(),
         (&library(&config, &opened.store, false).await?, &recorder),
+        web::policy::PolicyState {
+            rules: watch::channel(None).1,
+            refusals: policy::Refusals::default(),
+            log: opened.store.access(),
+            audit: web::audit::Auditor(opened.store.audit()),
+            join_url: String::new(),
+            portal_port: 80,
+        },
         watch::channel(false),
         watch::channel(false).1,
     )?;
@@ -474,7 +520,7 @@ fn door<S>(
 fn listen(
     config: &Config,
     mut sockets: systemd::Sockets,
-    router: &Router,
+    (router, portal): (&Router, &Router),
     certificate: Option<Arc<rustls::ServerConfig>>,
     (handle, base): (&Handle<SocketAddr>, &str),
     tasks: &mut JoinSet<()>,
@@ -491,6 +537,11 @@ fn listen(
         plain_allowed(at).map_err(|reason| anyhow::anyhow!("[http] listen: {reason}"))?;
         port = at.port();
         let served = web::serve::plain(listener, router.clone(), handle.clone());
+        tasks.spawn(async move { ended(served.await) });
+    }
+    for address in &config.policy.portal {
+        let listener = sockets.listen(address).context("[policy] portal")?;
+        let served = web::serve::portal(listener, portal.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     for address in &config.https.listen {
@@ -541,6 +592,36 @@ fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, path)
+}
+
+/// Hands the register's devices to the policy's snapshot.
+async fn tell_registered(
+    mut known: watch::Receiver<Arc<presence::Known>>,
+    registered: watch::Sender<Arc<policy::Registered>>,
+) {
+    loop {
+        let now = known.borrow_and_update().clone();
+        let now = policy::Registered { in_use: now.whereabouts.in_use, devices: now.devices.clone() };
+        registered.send_if_modified(|before| {
+            let new = **before != now;
+            if new {
+                *before = Arc::new(now);
+            }
+            new
+        });
+        if known.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The port that refused hosts lead to.
+fn portal_port(config: &Config) -> u16 {
+    let addresses = config.policy.portal.iter().map(|listen| match listen {
+        Listen::Address(address) => address.port(),
+        Listen::Systemd(_) => 80,
+    });
+    addresses.min().unwrap_or(80)
 }
 
 async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {

@@ -46,6 +46,10 @@ pub struct Config {
     pub demo: Demo,
     /// How use is counted.
     pub figures: FigureNumbers,
+    /// The room's DNS, a process of its own.
+    pub resolver: Resolver,
+    /// The use rules.
+    pub policy: Policy,
     /// How much the box takes on.
     pub limits: Limits,
     /// The log.
@@ -216,6 +220,25 @@ pub struct FigureNumbers {
     pub strict_week_days: u32,
 }
 
+/// `[resolver]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resolver {
+    /// UDP and TCP. Default `["0.0.0.0:53"]`; `["systemd:dns"]` for sockets from systemd.
+    pub listen: Vec<Listen>,
+    /// The school's name servers, e.g. `["10.1.0.1:53"]`. Default none: those that the machine itself asks.
+    pub upstream: Vec<SocketAddr>,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// Plain HTTP for refused hosts, with nothing but the page that says why, e.g. `["0.0.0.0:80"]`. Default none:
+    /// people see a browser's error instead.
+    pub portal: Vec<Listen>,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -288,6 +311,12 @@ impl Default for StoreFolder {
 impl Default for Discovery {
     fn default() -> Self {
         Self { mdns: true }
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self { listen: vec![Listen::Address((Ipv4Addr::UNSPECIFIED, 53).into())], upstream: Vec::new() }
     }
 }
 
@@ -513,6 +542,17 @@ impl Config {
         self.figures.parameters().check().map_err(|(field, reason)| ("[figures]", format!("{field}: {reason}")))?;
         if self.library.upload_mb > self.library.most_mb {
             return Err(("[library] upload_mb", "an upload must fit into the library; write at most most_mb".into()));
+        }
+        if self.resolver.listen.is_empty() {
+            return Err((
+                "[resolver] listen",
+                "the resolver listens nowhere; name an address, e.g. \"0.0.0.0:53\"".into(),
+            ));
+        }
+        if let Some(bad) =
+            self.resolver.upstream.iter().find(|server| server.ip().is_unspecified() || server.port() == 0)
+        {
+            return Err(("[resolver] upstream", format!("{bad} is no name server; write e.g. \"10.1.0.1:53\"")));
         }
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));

@@ -9,11 +9,13 @@ use anyhow::Context as _;
 use appliance::{
     app, card, clock,
     config::{Config, PATH},
-    console, doctor, telemetry,
+    console, doctor, policy, resolver, telemetry,
 };
 
 const HELP: &str = "\
 appliance serve   [--config FILE]          run the hub
+appliance resolver [--config FILE]         run the room's DNS, in a process of its own
+appliance policy  [FILE]                   check a policy document; without a file print the one of the box
 appliance doctor  [--config FILE] [--json] say what is wrong with this machine, in sentences
 appliance card    [--config FILE] --card FOLDER --into FOLDER
                                            lay FOLDER's classroom.toml over the configuration, tell what is wrong with it
@@ -39,7 +41,7 @@ fn complain(error: &anyhow::Error) {
 fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
     let mut words = arguments.into_iter();
     let command = words.next().unwrap_or_default();
-    let (mut config, mut json) = (None::<PathBuf>, false);
+    let (mut config, mut file, mut json) = (None::<PathBuf>, None::<PathBuf>, false);
     let (mut from, mut into) = (None::<PathBuf>, None::<PathBuf>);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -47,6 +49,7 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             "--json" => json = true,
             "--card" => from = Some(words.next().context("--card needs a folder")?.into()),
             "--into" => into = Some(words.next().context("--into needs a folder")?.into()),
+            other if command == "policy" && file.is_none() && !other.starts_with('-') => file = Some(other.into()),
             other => anyhow::bail!("unknown word {other:?}\n\n{HELP}"),
         }
     }
@@ -57,6 +60,17 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             telemetry::init(&config.log)?;
             runtime()?.block_on(app::serve(config))?;
             Ok(ExitCode::SUCCESS)
+        }
+        "resolver" => {
+            let config = Config::load(config.as_deref())?;
+            telemetry::init(&config.log)?;
+            runtime()?.block_on(resolver::run(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "policy" => {
+            let (text, well) = policy::examine(file.as_deref())?;
+            println!("{text}");
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         "doctor" => {
             let config = Config::load(config.as_deref())?;

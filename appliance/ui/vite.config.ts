@@ -12,6 +12,17 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
       rollupOptions: { input: { home: 'home.html', join: 'join.html', teach: 'teach.html', panel: 'panel.html', school: 'school.html', consent: 'consent.html', month: 'month.html', library: 'library.html' } },
+      rollupOptions: {
+        input: {
+          join: 'join.html',
+          teach: 'teach.html',
+          panel: 'panel.html',
+          school: 'school.html',
+          consent: 'consent.html',
+          policy: 'policy.html',
+          why: 'why.html',
+        },
+      },
     },
     server: {
       fs: { allow: ['..'] },

@@ -9,12 +9,13 @@ mod direct;
 mod glass;
 mod image;
 mod janus;
-mod live;
 mod library;
+mod live;
 mod memory;
 mod nginx;
 mod panel;
 mod peer;
+mod policy;
 mod report;
 mod room;
 mod swarm;
@@ -62,6 +63,7 @@ async fn main() -> Result<ExitCode> {
     image::run(&settings, &mut rows);
     live::run(&settings, &mut rows).await;
     library::run(&settings, &mut rows).await;
+    tokio::task::block_in_place(|| policy::run(&settings, &mut rows));
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

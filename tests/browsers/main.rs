@@ -5,8 +5,8 @@
 
 mod class;
 mod interop;
-mod month;
 mod library;
+mod month;
 mod panel_page;
 mod school;
 mod tablets;

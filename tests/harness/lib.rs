@@ -16,6 +16,7 @@ pub mod panel;
 pub mod people;
 pub mod ports;
 pub mod proc;
+pub mod resolver;
 pub mod school;
 pub mod stamp;
 pub mod video;

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod bodies;
-mod home;
 mod figures;
+mod home;
 mod media;
 mod names;
 mod offer;

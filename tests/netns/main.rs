@@ -11,6 +11,7 @@ mod forty;
 mod home;
 mod junk;
 mod loss;
+mod policy;
 mod restart;
 mod room;
 mod tools;

@@ -129,6 +129,8 @@ fn from_clause_to_situation_to_decision() {
         ("四(三)4", "recording", Query::Action(Action::Record), class(), now, (false, 17, Reason::Recording, Teacher)),
         ("四(三)4", "recording with the teacher's word", Query::Action(Action::Record), with(&record), now, (true, 17, Reason::Permitted, Teacher)),
         ("四(三)5", "around the filter", host("dns.google"), class(), now, (false, 18, Reason::Bypass, School)),
+        ("四(三)5", "a teacher's machine at recess", host("zh.wikipedia.org"), Context { lesson: None, ..device(DeviceState::Staff) }, now, (true, 18, Reason::StaffDevice, School)),
+        ("四(三)5", "a teacher's machine and what is harmful", host("www.pornhub.com"), device(DeviceState::Staff), now, (false, 15, Reason::Harmful, School)),
         ("四(三)6", "telling a teacher, whoever it is", Query::Action(Action::Report), Context::unknown(Place::Home), now, (true, 19, Reason::Report, Nobody)),
         ("五", "a suspended device", host("adl.edu.tw"), device(DeviceState::Suspended), now, (false, 21, Reason::Suspended, School)),
         ("五", "a suspended device can still tell a teacher", Query::Action(Action::Report), device(DeviceState::Suspended), now, (true, 19, Reason::Report, Nobody)),
@@ -266,7 +268,7 @@ fn contradictions_are_told_with_their_place_and_mend() {
         (|d| d.rules.clear(), "rules", "there is no rule"),
         (|d| d.rules.retain(|rule| rule.about != Subject::OwnBox), "rules", "no rule allows the box's own pages"),
         (|d| d.rules[1].effect = Effect::Refuse, "rules", "no rule allows the box's own pages"),
-        (|d| d.rules.push(d.rules[2].clone()), "rules[38]", "never applies: rules[2] (R-POL-2)"),
+        (|d| d.rules.push(d.rules[2].clone()), "rules[39]", "never applies: rules[2] (R-POL-2)"),
         (
             |d| {
                 let at = d.rules.iter().position(|rule| rule.about == Subject::Bundle("learning".into())).unwrap();
@@ -274,7 +276,7 @@ fn contradictions_are_told_with_their_place_and_mend() {
                 opposite.effect = Effect::Refuse;
                 d.rules.push(opposite);
             },
-            "rules[38]",
+            "rules[39]",
             "contradicts rules[",
         ),
         (|d| drop(d.categories.remove("games")), "rules[", "there is no category \"games\""),

@@ -527,7 +527,7 @@ fn the_policy_is_told_devices_and_consents_and_no_names() {
     assert_eq!(facts(1), Some((DeviceState::Lent, Some(Consent::Given), vec![Trouble::AnotherStudents])));
     assert_eq!(facts(2), Some((DeviceState::Lent, Some(Consent::Withdrawn), vec![])));
     assert_eq!(facts(9), None, "what is not registered is not known");
-    assert_eq!(facts(254), Some((DeviceState::Shared, None, vec![])));
+    assert_eq!(facts(254), Some((DeviceState::Staff, None, vec![])));
     let told = serde_json::to_string(&all).unwrap();
     assert!(!told.contains("學生") && !told.contains("11201"), "{told}");
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Seat, SourceId};
+use crate::{Seat, SourceId, policy::Permission};
 
 /// What a teacher asks (`POST /api/room/command`). All but `start-lesson` and `take-over` need to hold the room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -102,6 +102,19 @@ pub enum TeacherCommand {
     LowerHand {
         /// Whose hand.
         seat: Seat,
+    },
+    /// Open something that the rules leave to the teacher, for this lesson or for some minutes of it (R-POL-9).
+    Permit {
+        /// What.
+        what: Permission,
+        /// Minutes, 1 to 240; until the lesson ends if not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        minutes: Option<u16>,
+    },
+    /// Close it again.
+    Forbid {
+        /// What.
+        what: Permission,
     },
     /// Hold the room from now on; who held it before is told.
     TakeOver,

@@ -6,7 +6,10 @@ use crate::{
     command::{HomeCommand, StudentCommand, TeacherCommand},
     id::{Seat, SourceId},
     panel::{PairApprove, PairDone, PairRequest, PairWaiting, PanelReport},
-    policy::{Action, Changer, Decision, Permission, Permit, Reason, RuleId},
+    policy::{
+        AccessLine, Action, Changer, Decision, DeviceState, Names, Permission, Permit, PolicyKind, PolicyRow,
+        PolicyView, Reason, Refused, RuleId, Why,
+    },
     problem::{Problem, ProblemCode},
     view::{
         DeviceAlert, DeviceTrouble, Envelope, HomeLink, HomePass, HomeSeat, HomeView, JoinTicket, LessonView, Marks,
@@ -24,7 +27,8 @@ use crate::{
         HomeCommand, HomeLink, HomePass, HomeSeat, HomeView, Microphone, Voice, Watching,
         DeviceAlert, DeviceTrouble,
         JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
-        Action, Changer, Decision, Permission, Permit, Reason, RuleId,
+        AccessLine, Action, Changer, Decision, DeviceState, Names, Permission, Permit, PolicyKind, PolicyRow, PolicyView,
+        Reason, Refused, RuleId, Why,
         PanelView, Problem, ProblemCode, RoomInfo, Seat, SeatPass, SeatView, Sharing, SourceId, SourceView, Stage,
         StudentCommand, StudentView, TeacherCommand, TeacherView, Tile,
     ))

@@ -93,6 +93,8 @@ pub enum ProblemCode {
     CopiesForbidden,
     /// The stream is live or protected, or its manifest can't be read.
     StreamUnfit,
+    /// The box has just started; ask again in a moment.
+    NotReady,
     /// The box could not do it; the log says why.
     Internal,
 }
@@ -144,6 +146,7 @@ impl ProblemCode {
             Self::AddressRefused => "address-refused",
             Self::CopiesForbidden => "copies-forbidden",
             Self::StreamUnfit => "stream-unfit",
+            Self::NotReady => "not-ready",
             Self::Internal => "internal",
         }
     }
@@ -190,7 +193,7 @@ impl ProblemCode {
             | Self::Changed => 409,
             Self::LinkRevoked => 410,
             Self::StaleEtag => 412,
-            Self::Full => 503,
+            Self::Full | Self::NotReady => 503,
             Self::Internal => 500,
         }
     }

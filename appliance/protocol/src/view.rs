@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Millis, Seat, SourceId};
+use crate::{Millis, Seat, SourceId, policy::Permit};
 
 /// One message of the hub on `GET /api/ws`.
 ///
@@ -112,6 +112,9 @@ pub struct LessonView {
     pub locked: bool,
     /// Until then anyone may share without asking.
     pub open_until: Option<Millis>,
+    /// What the teacher has opened beyond the rules, for this lesson at the longest (R-POL-9).
+    #[serde(default)]
+    pub permits: Vec<Permit>,
 }
 
 /// The whole room for a teacher.

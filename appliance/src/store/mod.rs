@@ -4,6 +4,7 @@
 //! own narrow handle ([`Store::classes`], [`Store::lessons`], …), so that a module is given only what it needs. No
 //! decision is made in SQL, no clock is read here: `now` is an argument.
 
+mod access;
 mod accounts;
 mod audit;
 mod classes;
@@ -33,6 +34,7 @@ use classroom_protocol::Millis;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
+pub use access::AccessLog;
 pub use accounts::{Accounts, NewStaff, Session, Staff, StaffId};
 pub use audit::{Audit, AuditEntry, AuditRow, BrokenChain};
 pub use classes::{Class, ClassId, Classes, Student};
@@ -144,6 +146,11 @@ impl Store {
     /// The room's saved state.
     pub fn rooms(&self) -> Rooms {
         Rooms(self.db.clone())
+    }
+
+    /// The record of network access.
+    pub fn access(&self) -> AccessLog {
+        AccessLog(self.db.clone())
     }
 
     /// Classes and their rosters.

@@ -313,7 +313,6 @@ CREATE TABLE consent_link (
     -- NULL while unused; a link signs once.
     used_at INTEGER
 ) STRICT, WITHOUT ROWID;
-
 -- What each device was for, and since when: spares and repairs do not count for that time (R-USE-1).
 CREATE TABLE device_duty (
     id INTEGER PRIMARY KEY,
@@ -376,3 +375,18 @@ CREATE TABLE library_item (
     -- Name of the teacher. Reason: who puts content before a class answers for it (R-DATA-6).
     created_by TEXT NOT NULL
 ) STRICT;
+
+-- What devices asked for at school, as far as the school keeps it (R-POL-6, R-POL-20): refusals, and the open web in
+-- lessons. Kept at least six months, then erased. Nothing of this kind is kept of devices at home. Each look is audited.
+CREATE TABLE network_access (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of the lines
+    at INTEGER NOT NULL,                    -- when, for the time of the review and for erasing
+    device TEXT,                            -- opaque code of the register (R-POL-1): whose device it was; no name
+    address TEXT NOT NULL,                  -- who asked when the device is not known
+    lesson TEXT,                            -- in which lesson: a teacher reviews the own lessons
+    name TEXT NOT NULL,                     -- the host's name; never a whole address, the resolver does not know it
+    allowed INTEGER NOT NULL,               -- 1 allowed, 0 refused
+    rule TEXT NOT NULL                      -- the rule that decided, e.g. R-POL-3
+) STRICT;
+
+CREATE INDEX network_access_by_time ON network_access (at);

@@ -60,6 +60,8 @@ pub enum Via {
     Loopback,
     /// TLS, from anywhere.
     Tls,
+    /// Plain HTTP from anywhere, for the page that says why a host does not open.
+    Portal,
 }
 
 /// A caller's credentials as they came.

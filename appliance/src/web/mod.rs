@@ -12,6 +12,7 @@ pub mod media;
 pub mod metrics;
 pub mod pages;
 pub mod panels;
+pub mod policy;
 pub mod register;
 pub mod reply;
 mod routes;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub panels: panels::PanelsState,
     /// WHIP and WHEP.
     pub media: media::MediaState,
+    /// The rules for people.
+    pub policy: policy::PolicyState,
     /// Sockets.
     pub ws: ws::WsState,
     /// Metrics.
@@ -74,7 +77,8 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics, figures, library } = parts;
+    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics, figures, library, policy } =
+        parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
@@ -87,6 +91,12 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(GET, "/assets/{*path}", Rule::Public, pages::asset, pages)
         .at(GET, "/healthz", Rule::Public, pages::health, pages)
         .at(GET, "/api/qr.svg", Rule::Public, pages::qr, pages)
+        .at(GET, "/policy", Rule::Public, policy::page, policy)
+        .at(GET, "/why", Rule::Public, policy::why_page, policy)
+        .at(GET, "/api/policy", Rule::Public, policy::view, policy)
+        .at(GET, "/api/policy/why", Rule::Public, policy::why, policy)
+        .at(GET, "/api/policy/mine", Rule::Student, policy::mine, policy)
+        .at(GET, "/api/policy/log", Rule::Office, policy::log, policy)
         .at(GET, "/api/room", Rule::Public, join::room, join)
         .at(POST, "/api/join", Rule::Public, join::join, join)
         .at(POST, "/api/join/seat", Rule::Ticket, join::seat, join)
@@ -163,6 +173,24 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at_with_limit(PUT, "/api/library/{key}/poster", Rule::Staff, POSTER, library::keep_poster, library)
         .at(GET, "/metrics", Rule::Ops, metrics::metrics, metrics)
         .finish();
+    (secured(router.fallback(pages::nowhere)), table)
+}
+
+/// What refused hosts lead to, by plain HTTP: the page that says why, what applies now, and nothing else.
+pub fn portal(parts: &Parts) -> Router {
+    const GET: Method = Method::GET;
+    let Parts { gate, pages, policy, .. } = parts;
+    let (router, _) = Routes::new(gate.clone())
+        .at(GET, "/assets/{*path}", Rule::Public, pages::asset, pages)
+        .at(GET, "/policy", Rule::Public, policy::page, policy)
+        .at(GET, "/why", Rule::Public, policy::why_page, policy)
+        .at(GET, "/api/policy", Rule::Public, policy::view, policy)
+        .at(GET, "/api/policy/why", Rule::Public, policy::why, policy)
+        .finish();
+    secured(router.fallback_service(axum::routing::any(policy::astray).with_state(policy.clone())))
+}
+
+fn secured(router: Router) -> Router {
     let fixed = |name, value| {
         SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
@@ -174,7 +202,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
              connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
     );
-    let router = router.fallback(pages::nowhere).layer(
+    router.layer(
         ServiceBuilder::new()
             .layer(policy)
             .layer(fixed("x-content-type-options", "nosniff"))
@@ -186,6 +214,5 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
                 "display-capture=(self), camera=(self), microphone=(self), geolocation=()",
             ))
             .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(library::compressible))),
-    );
-    (router, table)
+    )
 }

@@ -112,7 +112,8 @@ pub async fn nowhere() -> Refusal {
     ProblemCode::NotFound.into()
 }
 
-fn page(name: &str) -> Response {
+/// One of the built pages.
+pub(super) fn page(name: &str) -> Response {
     let mut response = file(name);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

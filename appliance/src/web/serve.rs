@@ -26,6 +26,21 @@ pub async fn plain(listener: std::net::TcpListener, router: Router, handle: Hand
     server.serve(service).await
 }
 
+/// Serves the pages that refused hosts lead to: plain HTTP that tablets reach, so nothing else is on it.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn portal(
+    listener: std::net::TcpListener,
+    router: Router,
+    handle: Handle<SocketAddr>,
+) -> std::io::Result<()> {
+    let service = router.layer(Extension(Via::Portal)).into_make_service_with_connect_info::<SocketAddr>();
+    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    bound(server.http_builder());
+    server.serve(service).await
+}
+
 /// Serves `router` over TLS.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ fn view(layout: u8, seats: &[u8]) -> PanelView {
             attention: false,
             locked: false,
             open_until: None,
+            permits: vec![],
         }),
         code: Some("482913".into()),
         stage: StageView { layout, tiles },

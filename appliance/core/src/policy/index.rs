@@ -104,6 +104,11 @@ impl Policy {
         &self.document
     }
 
+    /// The mark of a bundle or a category; none has the unknown one.
+    pub fn set(&self, id: &str) -> Marks {
+        self.bits.get(id).copied().unwrap_or_default()
+    }
+
     /// The mark of a category, for names that its lists hold. None when there is no such category.
     pub fn category(&self, id: &str) -> Option<Marks> {
         self.document.categories.contains_key(id).then(|| self.bits.get(id).copied())?

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub addresses: Vec<IpAddr>,
     /// The running lesson.
     pub lesson: Option<Lesson>,
+    /// Whether the school keeps its devices in the register. While it has none there, none is unknown.
+    pub register_in_use: bool,
     /// The devices that have an address now.
     pub devices: Vec<Known>,
     /// The rules.
@@ -79,13 +81,14 @@ pub struct Known {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     lesson: Option<Lesson>,
+    register_in_use: bool,
     devices: Vec<Known>,
     by_address: BTreeMap<IpAddr, usize>,
 }
 
 impl Surroundings {
     /// Of two devices with one address neither is known: nobody may borrow another's rights by its address.
-    pub fn new(lesson: Option<Lesson>, devices: Vec<Known>) -> Self {
+    pub fn new(lesson: Option<Lesson>, register_in_use: bool, devices: Vec<Known>) -> Self {
         let mut by_address = BTreeMap::new();
         let mut twice = Vec::new();
         for (at, device) in devices.iter().enumerate() {
@@ -96,7 +99,7 @@ impl Surroundings {
             }
         }
         by_address.retain(|address, _| !twice.contains(address));
-        Self { lesson, devices, by_address }
+        Self { lesson, register_in_use, devices, by_address }
     }
 
     /// The device with this address.
@@ -114,7 +117,10 @@ impl Surroundings {
         let lesson =
             self.lesson.as_ref().map(|lesson| LessonContext { permits: &lesson.permits, attention: lesson.attention });
         match self.device(address) {
-            None => Context { lesson, ..Context::unknown(Place::School) },
+            None => {
+                let device = if self.register_in_use { DeviceState::Unknown } else { DeviceState::Shared };
+                Context { lesson, device, ..Context::unknown(Place::School) }
+            }
             Some(known) => Context {
                 place: Place::School,
                 lesson,
@@ -149,11 +155,13 @@ mod tests {
     #[test]
     fn a_device_is_found_by_each_of_its_addresses_and_never_by_a_disputed_one() {
         let all = vec![known("a", &[[10, 0, 0, 1], [10, 0, 0, 2]]), known("b", &[[10, 0, 0, 2], [10, 0, 0, 3]])];
-        let around = Surroundings::new(None, all);
+        let around = Surroundings::new(None, true, all.clone());
         let code = |address: &str| around.device(address.parse().ok()?).map(|known| known.code.as_str());
         assert_eq!(code("10.0.0.1"), Some("a"));
         assert_eq!(code("::ffff:10.0.0.3"), Some("b"), "IPv4 in an IPv6 socket");
         assert_eq!(code("10.0.0.2"), None);
-        assert_eq!(around.context(IpAddr::from([10, 0, 0, 2])).device, DeviceState::Unknown);
+        let disputed = IpAddr::from([10, 0, 0, 2]);
+        assert_eq!(around.context(disputed).device, DeviceState::Unknown);
+        assert_eq!(Surroundings::new(None, false, all).context(disputed).device, DeviceState::Shared);
     }
 }

@@ -8,6 +8,7 @@ mod decide;
 mod hosts;
 mod index;
 mod known;
+mod overview;
 mod validate;
 mod windows;
 
@@ -18,7 +19,8 @@ pub use classroom_protocol::policy::{
 pub use decide::decide;
 pub use hosts::{BadHost, host_name, suffixes};
 pub use index::{Marks, Policy};
-pub use known::{Known, Snapshot, Surroundings};
+pub use known::{Known, Lesson, Snapshot, Surroundings};
+pub use overview::overview;
 pub use validate::{Contradiction, validate};
 pub use windows::{BadWindow, Window};
 

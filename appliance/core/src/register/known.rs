@@ -18,7 +18,7 @@ pub fn devices(register: &Register, found: &Whereabouts) -> Vec<Known> {
     for (address, place) in &found.places {
         match place.device {
             Some((device, _)) => by_device.entry(device).or_default().push((*address, place)),
-            None if place.trusted => all.push(known(ROOM.to_owned(), vec![*address], DeviceState::Shared)),
+            None if place.trusted => all.push(known(ROOM.to_owned(), vec![*address], DeviceState::Staff)),
             None => {}
         }
     }
@@ -28,7 +28,7 @@ pub fn devices(register: &Register, found: &Whereabouts) -> Vec<Known> {
         let state = match (device.facts.state, device.facts.kind) {
             (State::Lost, _) => DeviceState::Lost,
             (State::Repair, _) => DeviceState::Repair,
-            (_, Kind::Other) => DeviceState::Shared,
+            (_, Kind::Other) => DeviceState::Staff,
             _ if lent.is_some() => DeviceState::Lent,
             _ => DeviceState::Shared,
         };

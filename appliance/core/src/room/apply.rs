@@ -2,13 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand};
+use classroom_protocol::{
+    Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand,
+    policy::{Permission, Permit},
+};
+
+use crate::policy::host_name;
 
 use super::{Class, Effect, Fresh, Input, Lesson, Other, Panel, Pass, Place, Room, SEAT_GRACE, Stage, Teacher, Wish};
 use crate::home::Home;
 
 /// The longest time that sharing can be opened for, in minutes.
 const LONGEST_OPEN: u16 = 120;
+
+/// A lesson's permit ends after so many minutes, also when nobody ends the lesson.
+const LONGEST_PERMIT: u16 = 240;
+/// Permits of one lesson.
+const MOST_PERMITS: usize = 30;
 
 type Effects = Vec<Effect>;
 
@@ -97,6 +107,7 @@ impl Room {
             Input::Tick => {
                 if let Some(lesson) = &mut self.lesson {
                     lesson.open_until = lesson.open_until.filter(|until| *until > now);
+                    lesson.permits.retain(|permit| permit.until > now);
                 }
                 Ok(self.home_tick(now))
             }
@@ -182,6 +193,7 @@ impl Room {
             locked: false,
             attention: false,
             open_until: None,
+            permits: vec![],
             epoch: 0,
             seats: class.students.into_iter().map(|(seat, name)| (seat, place(name))).collect(),
             home: Home::default(),
@@ -210,6 +222,11 @@ impl Room {
                 }
             }
             TeacherCommand::OpenSharing { .. } => return Err(ProblemCode::BadInput),
+            TeacherCommand::Permit { what, minutes } => permit(&mut lesson.permits, what, minutes, now)?,
+            TeacherCommand::Forbid { what } => {
+                let what = named(what)?;
+                lesson.permits.retain(|permit| permit.what != what);
+            }
             TeacherCommand::Layout { tiles } => {
                 if !Stage::LAYOUTS.contains(&tiles) {
                     return Err(ProblemCode::BadInput);
@@ -405,6 +422,30 @@ impl Room {
         self.others = names.into_iter().map(keep).collect();
         gone.iter().for_each(|source| self.stage.remove(source));
         gone.into_iter().map(Effect::CloseSource).collect()
+    }
+}
+
+/// The same thing opened again gets the new end.
+fn permit(permits: &mut Vec<Permit>, what: Permission, minutes: Option<u16>, now: Millis) -> Result<(), ProblemCode> {
+    let minutes = minutes.unwrap_or(LONGEST_PERMIT);
+    if !(1..=LONGEST_PERMIT).contains(&minutes) {
+        return Err(ProblemCode::BadInput);
+    }
+    let what = named(what)?;
+    permits.retain(|permit| permit.what != what && permit.until > now);
+    if permits.len() >= MOST_PERMITS {
+        return Err(ProblemCode::Full);
+    }
+    permits.push(Permit { what, until: now + u64::from(minutes) * 60_000 });
+    Ok(())
+}
+
+/// A permission in its one form.
+fn named(what: Permission) -> Result<Permission, ProblemCode> {
+    match what {
+        Permission::Host(host) => host_name(&host).map(Permission::Host).map_err(|_| ProblemCode::BadInput),
+        Permission::Category(id) if !(1..=32).contains(&id.len()) => Err(ProblemCode::BadInput),
+        other => Ok(other),
     }
 }
 

@@ -12,7 +12,7 @@ mod views;
 use std::collections::BTreeMap;
 
 use classroom_protocol::{
-    HomeCommand, Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::DeviceAlert,
+    HomeCommand, Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, policy::Permit, view::DeviceAlert,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ pub use views::Facts;
 
 use crate::{
     home::{Home, HomePass, Program},
+    policy,
     usage::Event,
 };
 
@@ -301,6 +302,8 @@ pub(crate) struct Lesson {
     pub(crate) locked: bool,
     pub(crate) attention: bool,
     pub(crate) open_until: Option<Millis>,
+    #[serde(default)]
+    pub(crate) permits: Vec<Permit>,
     pub(crate) epoch: u32,
     pub(crate) seats: BTreeMap<Seat, Place>,
     #[serde(default)]
@@ -392,6 +395,12 @@ impl Room {
         self.lesson.as_ref().map(|lesson| lesson.class)
     }
 
+    /// The running lesson as the policy needs it.
+    pub fn policy_lesson(&self) -> Option<policy::Lesson> {
+        let lesson = self.lesson.as_ref()?;
+        Some(policy::Lesson { id: lesson.id.clone(), attention: lesson.attention, permits: lesson.permits.clone() })
+    }
+
     /// The room code, while a lesson runs.
     pub fn code(&self) -> Option<&str> {
         self.lesson.as_ref().map(|lesson| lesson.code.as_str())
@@ -447,7 +456,8 @@ impl Room {
     /// When [`Input::Tick`] is due, if ever.
     pub fn next_deadline(&self) -> Option<Millis> {
         let lesson = self.lesson.as_ref()?;
-        lesson.open_until.into_iter().chain(lesson.home.next_deadline()).min()
+        let permits = lesson.permits.iter().map(|permit| permit.until);
+        lesson.open_until.into_iter().chain(lesson.home.next_deadline()).chain(permits).min()
     }
 
     fn place(&self, pass: &Pass) -> Result<&Place, ProblemCode> {

@@ -170,5 +170,6 @@ pub(super) fn lesson_view(lesson: &Lesson) -> LessonView {
         attention: lesson.attention,
         locked: lesson.locked,
         open_until: lesson.open_until,
+        permits: lesson.permits.clone(),
     }
 }

@@ -2,9 +2,11 @@
 //! school's rules (004 附件1). The deciding itself is the core's.
 
 mod document;
+mod view;
 mod words;
 
 pub use document::{BadDocument, Bundle, Category, Document, Effect, Lifter, Names, Rule, Subject, System, When};
+pub use view::{AccessLine, PolicyKind, PolicyRow, PolicyView, Refused, Why};
 pub use words::{Changer, Reason};
 
 use std::{fmt, str::FromStr};
@@ -85,6 +87,8 @@ pub enum DeviceState {
     Lent,
     /// The student's own, registered by the school (自帶載具).
     Own,
+    /// The box's own, a teacher's or a panel's: the students' rules do not count, the filter does.
+    Staff,
     /// Being repaired.
     Repair,
     /// Lost or stolen (R-POL-13).
@@ -188,6 +192,23 @@ pub struct Decision {
     /// The teacher is told of this (R-POL-8, R-POL-16).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<RuleId>,
+}
+
+/// What the resolver tells the hub of one question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// When.
+    pub at: Millis,
+    /// Who asked.
+    pub address: std::net::IpAddr,
+    /// For which name.
+    pub name: String,
+    /// What was decided.
+    pub decision: Decision,
+    /// So many notices were lost before this one: the hub was away too long.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 #[cfg(test)]

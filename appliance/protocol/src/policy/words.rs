@@ -22,6 +22,8 @@ pub enum Reason {
     OpenWeb,
     /// At home, within the school's rules.
     AtHome,
+    /// A teacher's or a panel's machine.
+    StaffDevice,
     /// A teacher has opened it for this lesson.
     Permitted,
     /// The school has agreed to this for this device.
@@ -88,6 +90,7 @@ impl Reason {
         Self::NeedsOfTheDevice,
         Self::OpenWeb,
         Self::AtHome,
+        Self::StaffDevice,
         Self::Permitted,
         Self::Exception,
         Self::Lesson,
@@ -127,6 +130,7 @@ impl Reason {
             Self::NeedsOfTheDevice => "policy.reason.device-needs",
             Self::OpenWeb => "policy.reason.open-web",
             Self::AtHome => "policy.reason.at-home",
+            Self::StaffDevice => "policy.reason.staff-device",
             Self::Permitted => "policy.reason.permitted",
             Self::Exception => "policy.reason.exception",
             Self::Lesson => "policy.reason.lesson",

@@ -7,12 +7,13 @@ import join from '../../../protocol/catalogue/join.json';
 import month from '../../../protocol/catalogue/month.json';
 import library from '../../../protocol/catalogue/library.json';
 import panel from '../../../protocol/catalogue/panel.json';
+import policy from '../../../protocol/catalogue/policy.json';
 import problem from '../../../protocol/catalogue/problem.json';
 import report from '../../../protocol/catalogue/report.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...home, ...join, ...panel, ...problem, ...school, ...teach, ...figures, ...month, ...report, ...library };
+const catalogue = { ...common, ...home, ...join, ...panel, ...problem, ...school, ...teach, ...figures, ...month, ...report, ...library, ...policy };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';

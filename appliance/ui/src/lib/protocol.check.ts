@@ -52,8 +52,10 @@ export const checks: [
   Check<P.HomeLink, S['HomeLink']>,
   Check<P.HomePass, S['HomePass']>,
   Check<P.Voice, S['Voice']>,
+  Check<P.Permit, S['Permit']>,
+  Check<P.DeviceState, S['DeviceState']>,
 ] = [
   true, true, true, true, true, true,
   true, true, true, true, true, true, true, true, true, true, true, true,
-  true, true, true, true, true, true, true, true, true, true, true, true,
+  true, true, true, true, true, true, true, true, true, true, true, true, true, true,
 ];

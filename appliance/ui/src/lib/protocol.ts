@@ -26,7 +26,7 @@ export type TeacherCommand =
   | { do: 'approve'; seat: Seat }
   | { do: 'decline'; seat: Seat }
   | { do: 'free-seat'; seat: Seat }
-  | { do: 'invite-home'; seat: Seat }
+  | { do: 'invite-home'; seat: Seat, do: 'permit'; what: Permission; minutes?: number, do: 'forbid'; what: Permission }
   | { do: 'revoke-home'; seat: Seat }
   | { do: 'microphone'; seat: Seat; on: boolean }
   | { do: 'lower-hand'; seat: Seat }
@@ -35,6 +35,60 @@ export type TeacherCommand =
 export type StudentCommand = { do: 'ask' } | { do: 'stop' } | { do: 'leave' };
 
 export type HomeCommand = { do: 'raise-hand'; up: boolean } | { do: 'leave' };
+// policy/
+
+export type Permission = { category: string } | { host: string } | { action: Action };
+export type Action = 'cast' | 'record' | 'play-aloud' | 'install' | 'report' | 'take-home';
+
+export interface Permit {
+  what: Permission;
+  until: Millis;
+}
+
+export type Changer = 'teacher' | 'school' | 'guardian' | 'nobody';
+export type DeviceState = 'unknown' | 'shared' | 'lent' | 'own' | 'staff' | 'repair' | 'lost' | 'suspended';
+
+export interface Decision {
+  allow: boolean;
+  /** `R-POL-3`. */
+  rule: string;
+  reason: string;
+  changer: Changer;
+  until?: Millis | null;
+  record: boolean;
+  alert?: string | null;
+}
+
+export interface PolicyRow {
+  kind: 'bundle' | 'category' | 'web' | 'action';
+  id: string;
+  name: { 'zh-Hant-TW': string; en: string } | null;
+  decision: Decision;
+  switch: boolean;
+}
+
+/** `GET /api/policy`. */
+export interface PolicyView {
+  revision: string;
+  now: Millis;
+  lesson: boolean;
+  device: DeviceState;
+  permits: Permit[];
+  rows: PolicyRow[];
+}
+
+/** `GET /api/policy/why`. */
+export interface Why {
+  host: string;
+  decision: Decision;
+}
+
+/** `GET /api/policy/mine`. */
+export interface Refused {
+  at: Millis;
+  name: string;
+  decision: Decision;
+}
 
 // view.rs
 
@@ -78,6 +132,7 @@ export interface LessonView {
   attention: boolean;
   locked: boolean;
   open_until: Millis | null;
+  permits: Permit[];
 }
 
 export interface TeacherView {
@@ -293,6 +348,7 @@ export type ProblemCode =
   | 'address-refused'
   | 'copies-forbidden'
   | 'stream-unfit'
+  | 'not-ready'
   | 'internal';
 
 export interface Problem {
