@@ -182,7 +182,7 @@ impl Library {
         for status in objects.iter().map(|object| object.status()) {
             progress.have += status.have;
             progress.size = progress.size.zip(status.size).map(|(all, one)| all + one);
-            progress.complete &= status.complete;
+            progress.complete &= status.kept;
             progress.filling |= status.filling;
             progress.fault = progress.fault.or(status.fault);
             shares += match status.size {

@@ -57,6 +57,8 @@ struct Fill {
     unsealed: u64,
     sealed_at: Instant,
     written_at: Instant,
+    /// Where the last connection ended.
+    last: u64,
 }
 
 /// Fills `object` until it is whole or nobody wants more of it.
@@ -69,6 +71,7 @@ pub(super) async fn run(object: Arc<Object>) {
         unsealed: 0,
         sealed_at: Instant::now(),
         written_at: Instant::now(),
+        last: 0,
     };
     loop {
         if fill.step().await.is_break() {
@@ -90,11 +93,11 @@ fn wanted(desk: &Desk) -> bool {
     }
     match &desk.current {
         None => desk.all || !desk.hints.is_empty(),
-        Some(version) => !matches!(situation(version, None, desk.all), Step::Done | Step::Rest),
+        Some(version) => !matches!(situation(version, None, 0, desk.all), Step::Done | Step::Rest),
     }
 }
 
-fn situation(version: &Version, head: Option<Head>, all: bool) -> Step {
+fn situation(version: &Version, head: Option<Head>, last: u64, all: bool) -> Step {
     let state = version.lock();
     let lingers = state.left_at.is_some_and(|at| at.elapsed() < LINGER) && head.is_some();
     let waiting: Vec<u64> = state.waiting.iter().map(|(_, at)| *at).collect();
@@ -103,7 +106,9 @@ fn situation(version: &Version, head: Option<Head>, all: bool) -> Step {
         size: state.meta.size,
         head,
         waiting: &waiting,
-        readers: state.readers > 0 || lingers,
+        readers: state.readers,
+        read: state.readers > 0 || lingers,
+        last,
         all,
     })
 }
@@ -118,7 +123,9 @@ impl Fill {
             (desk.current.clone(), desk.all, desk.hints.first().map(|(_, at)| *at))
         };
         let step = match &current {
-            Some(version) => situation(version, self.connection.as_ref().map(|connection| connection.head), all),
+            Some(version) => {
+                situation(version, self.connection.as_ref().map(|connection| connection.head), self.last, all)
+            }
             None if all || hint.is_some() => Step::Fetch { from: hint.unwrap_or(0), to: None },
             None => Step::Rest,
         };
@@ -302,6 +309,7 @@ impl Fill {
         connection.head.at += bytes.len() as u64;
         connection.head.brought += bytes.len() as u64;
         let (reached, to) = (connection.head.at, connection.to);
+        self.last = reached;
         if !bytes.is_empty()
             && let Err(error) = self.keep(version, at, bytes).await
         {
@@ -392,7 +400,9 @@ pub(super) fn seal(version: &Version) {
         // They are served now and fetched again after a restart.
         tracing::error!(%error, "segments of the library could not be kept for the next start");
         version.unseal(&indexes);
+        return;
     }
+    version.kept(&indexes);
 }
 
 /// Makes the files of a new state for this answer, if there is room and the origin allows copies.

@@ -74,6 +74,8 @@ pub struct Status {
     pub have: u64,
     /// Every byte is there.
     pub complete: bool,
+    /// Every byte is there and outlives a crash.
+    pub kept: bool,
     /// A fill is running.
     pub filling: bool,
     /// What went wrong last.
@@ -137,13 +139,14 @@ impl Object {
     /// How far it is.
     pub fn status(&self) -> Status {
         let desk = self.desk();
-        let (size, have) = desk.current.as_ref().map_or((None, 0), |version| {
+        let (size, have, kept) = desk.current.as_ref().map_or((None, 0, false), |version| {
             let state = version.lock();
-            (state.meta.size, state.have.bytes())
+            let kept = state.meta.size.is_some_and(|size| state.kept.covers(0, size));
+            (state.meta.size, state.have.bytes(), kept)
         });
         let complete = desk.current.as_ref().is_some_and(|version| version.complete());
         let fault = desk.fault.as_ref().filter(|_| !complete).map(|(error, ..)| error.clone());
-        Status { size, have, complete, filling: desk.filling, fault }
+        Status { size, have, complete, kept, filling: desk.filling, fault }
     }
 
     /// Bytes that came from the origin since the hub started.

@@ -42,6 +42,8 @@ pub(super) struct State {
     unproved: BTreeMap<u64, Hash>,
     /// Segments that are vouched for on the disk or are being so.
     sealed: Spans,
+    /// Bytes that outlive a crash: their segments are vouched for on the disk.
+    pub(super) kept: Spans,
     /// The origin has another state by now, or the item is gone: no byte will be added.
     pub(super) over: bool,
     /// The origin does not serve ranges.
@@ -89,6 +91,7 @@ impl Version {
             // Whoever asked for it first is about to read.
             left_at: Some(Instant::now()),
             unproved,
+            kept: sealed.clone(),
             sealed,
             over: false,
             unmovable: false,
@@ -164,6 +167,16 @@ impl Version {
         (found, size)
     }
 
+    /// They are vouched for on the disk.
+    pub(super) fn kept(&self, indexes: &[u64]) {
+        let mut state = self.lock();
+        let size = state.meta.size.unwrap_or(0);
+        for index in indexes {
+            let (from, to) = segment(*index, size);
+            state.kept.add(from, to);
+        }
+    }
+
     /// They could not be sealed after all.
     pub(super) fn unseal(&self, indexes: &[u64]) {
         let mut state = self.lock();
@@ -234,6 +247,7 @@ impl Version {
                 let (from, to) = segment(index, size);
                 state.have.remove(from, to);
                 state.sealed.remove(from, to);
+                state.kept.remove(from, to);
                 drop(state);
                 tracing::error!(index, "a segment of the library is damaged on the disk and is not served");
                 return Err(io::ErrorKind::InvalidData.into());

@@ -51,15 +51,19 @@ pub struct Situation<'a> {
     pub head: Option<Head>,
     /// The first missing byte of each reader that waits, who waits longest first.
     pub waiting: &'a [u64],
-    /// Someone reads, though perhaps not waiting now: what lies ahead of the head is fetched on.
-    pub readers: bool,
+    /// How many read, waiting or not.
+    pub readers: usize,
+    /// Someone has read just now, or does: what lies ahead of the head is fetched on.
+    pub read: bool,
+    /// Where the last connection ended.
+    pub last: u64,
     /// The whole object is wanted (pinned and its time has come).
     pub all: bool,
 }
 
 /// Decides.
 pub fn next(now: &Situation<'_>) -> Step {
-    let Situation { have, size, head, waiting, readers, all } = *now;
+    let Situation { have, size, head, waiting, readers, read, last, all } = *now;
     if size.is_some_and(|size| have.covers(0, size)) {
         return Step::Done;
     }
@@ -67,15 +71,16 @@ pub fn next(now: &Situation<'_>) -> Step {
     let wanted = waiting.iter().copied().filter(inside).find(|at| have.reach(*at) == *at);
     let fetch = |at: u64| {
         let (from, to) = have.gap(at);
-        // While readers wait in several places each question is for one turn only: nothing that is on its way is given up.
-        let shared = waiting.iter().any(|other| !(at..at.saturating_add(NEAR)).contains(other));
+        // While others read elsewhere each question is for one turn only: nothing that is on its way is given up.
+        let here = waiting.iter().filter(|other| (at..at.saturating_add(NEAR)).contains(*other)).count();
+        let shared = readers.max(waiting.len()) > here;
         let turn = shared.then(|| from.saturating_add(TURN)).filter(|turn| size.is_none_or(|size| *turn < size));
         Step::Fetch { from, to: to.into_iter().chain(turn).min() }
     };
     // A connection that has brought the last byte is of no more use.
     if let Some(head) = head.filter(|head| size.is_none_or(|size| head.at < size)) {
         if !head.movable {
-            return if readers || all || wanted.is_some() { Step::GoOn } else { Step::Rest };
+            return if read || all || wanted.is_some() { Step::GoOn } else { Step::Rest };
         }
         let near = |at: u64| (head.at..head.at.saturating_add(NEAR)).contains(&at);
         let served = waiting.iter().any(|at| near(*at));
@@ -85,15 +90,15 @@ pub fn next(now: &Situation<'_>) -> Step {
             // Bytes that are there already are not fetched again.
             _ if have.reach(head.at) > head.at => match wanted {
                 Some(at) => fetch(at),
-                None => onwards(have, size, head.at, readers || all),
+                None => onwards(have, size, head.at, read || all),
             },
-            None if !readers && !all => Step::Rest,
+            None if !read && !all => Step::Rest,
             _ => Step::GoOn,
         };
     }
     match wanted {
         Some(at) => fetch(at),
-        None => onwards(have, size, 0, readers || all),
+        None => onwards(have, size, last, read || all),
     }
 }
 
@@ -122,9 +127,10 @@ mod tests {
 
     const SIZE: u64 = 100 * SEGMENT;
 
-    fn at(have: &Spans, head: Option<(u64, u64)>, waiting: &[u64], readers: bool, all: bool) -> Step {
+    fn at(have: &Spans, head: Option<(u64, u64)>, waiting: &[u64], read: bool, all: bool) -> Step {
         let head = head.map(|(at, brought)| Head { at, brought, movable: true });
-        next(&Situation { have, size: Some(SIZE), head, waiting, readers, all })
+        let readers = waiting.len();
+        next(&Situation { have, size: Some(SIZE), head, waiting, readers, read, last: 0, all })
     }
 
     #[test]
@@ -159,6 +165,26 @@ mod tests {
     }
 
     #[test]
+    fn who_seeks_beside_others_gets_a_turn_and_the_others_go_on_where_they_were() {
+        let mut have = Spans::default();
+        have.add(0, 5 * SEGMENT);
+        let now = Situation {
+            have: &have,
+            size: Some(SIZE),
+            head: None,
+            waiting: &[60 * SEGMENT],
+            readers: 2,
+            read: true,
+            last: 0,
+            all: false,
+        };
+        assert_eq!(next(&now), Step::Fetch { from: 60 * SEGMENT, to: Some(60 * SEGMENT + TURN) });
+        assert_eq!(next(&Situation { readers: 1, ..now }), Step::Fetch { from: 60 * SEGMENT, to: None });
+        let on = Situation { waiting: &[], readers: 1, last: 30 * SEGMENT, ..now };
+        assert_eq!(next(&on), Step::Fetch { from: 30 * SEGMENT, to: None });
+    }
+
+    #[test]
     fn without_readers_an_unpinned_object_rests() {
         let have = Spans::default();
         assert_eq!(at(&have, Some((5, 5)), &[], false, false), Step::Rest);
@@ -171,16 +197,33 @@ mod tests {
         let mut have = Spans::default();
         have.add(0, 10 * SEGMENT);
         let head = Some(Head { at: SEGMENT, brought: SEGMENT, movable: false });
-        let now =
-            Situation { have: &have, size: Some(SIZE), head, waiting: &[90 * SEGMENT], readers: true, all: false };
+        let now = Situation {
+            have: &have,
+            size: Some(SIZE),
+            head,
+            waiting: &[90 * SEGMENT],
+            readers: 1,
+            read: true,
+            last: 0,
+            all: false,
+        };
         assert_eq!(next(&now), Step::GoOn);
-        assert_eq!(next(&Situation { waiting: &[], readers: false, ..now }), Step::Rest);
+        assert_eq!(next(&Situation { waiting: &[], readers: 0, read: false, ..now }), Step::Rest);
     }
 
     #[test]
     fn an_empty_object_is_done_and_an_unknown_size_is_asked_for() {
         let have = Spans::default();
-        let now = Situation { have: &have, size: Some(0), head: None, waiting: &[0], readers: true, all: true };
+        let now = Situation {
+            have: &have,
+            size: Some(0),
+            head: None,
+            waiting: &[0],
+            readers: 1,
+            read: true,
+            last: 0,
+            all: true,
+        };
         assert_eq!(next(&now), Step::Done);
         assert_eq!(next(&Situation { size: None, ..now }), Step::Fetch { from: 0, to: None });
     }
