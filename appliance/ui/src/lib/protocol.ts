@@ -148,6 +148,7 @@ export interface PanelView {
   code: string | null;
   stage: Stage;
   marks: Marks;
+  notice: string | null;
 }
 
 export interface JoinTicket {

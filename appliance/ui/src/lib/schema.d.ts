@@ -79,6 +79,8 @@ export interface components {
                 lesson?: null | components["schemas"]["LessonView"];
                 /** @description Recording and live marks. */
                 marks: components["schemas"]["Marks"];
+                /** @description What is wrong with the box's settings; shown while nothing is cast. */
+                notice?: string | null;
                 /** @description The room's name. */
                 room: string;
                 /** @description The stage. */
@@ -303,6 +305,8 @@ export interface components {
             lesson?: null | components["schemas"]["LessonView"];
             /** @description Recording and live marks. */
             marks: components["schemas"]["Marks"];
+            /** @description What is wrong with the box's settings; shown while nothing is cast. */
+            notice?: string | null;
             /** @description The room's name. */
             room: string;
             /** @description The stage. */
