@@ -65,7 +65,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
 
     let school = Arc::new(SchoolKey::load_or_create(&config.store.path).context("the school's key")?);
-    let recorder = Recorder::new(store.usage(), school);
+    // Which devices are here, and whose: told by `presence::follow` as soon as there is a room.
+    let (tell_devices, devices) = watch::channel(Arc::<presence::Known>::default());
+    let recorder = Recorder::new(store.usage(), school).knowing(devices.clone());
 
     // What is known of the network, and what follows from it.
     let addresses = net::watch(config.media.addresses.clone()).context("the network's addresses")?;
@@ -150,14 +152,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(follow_media(events, room.clone(), owners));
     // Those that run until they are aborted.
     let mut keepers = JoinSet::new();
-    let (devices, follow_devices) = presence::start(presence::Sources {
+    let sources = presence::Sources {
         presence,
         registers: store.registers(),
         room: room.clone(),
         neighbours: neighbours::watch().context("the neighbours on the network")?,
         own: addresses.clone(),
-    });
-    keepers.spawn(follow_devices);
+    };
+    keepers.spawn(presence::follow(sources, tell_devices));
     keepers.spawn(figures::note_days(store.figures()));
     keepers.spawn(library.clone().keep());
     keepers.spawn(tell_registered(devices, registered_tx));

@@ -18,6 +18,8 @@ use crate::{
 
 /// The room's state is written at most this often: a burst of taps costs one write.
 const TOGETHER: Duration = Duration::from_millis(100);
+/// Effects that may wait for the disk; when it is full the room waits, because evidence is never dropped.
+const KEPT: usize = 1024;
 
 /// Executes effects until the room's task ends.
 ///
@@ -28,24 +30,39 @@ pub(crate) async fn execute(
     lessons: Lessons,
     recorder: Recorder,
 ) {
-    while let Some(effect) = effects.recv().await {
-        let what = format!("{effect:?}");
-        if let Err(error) = one(effect, &media, &lessons, &recorder).await {
-            tracing::error!(%error, what, "the store could not keep this");
+    // What the forwarder has to do does not wait for the disk: a seat that was just given away is closed before its new
+    // student publishes. Each kind stays in its order.
+    let (to_keep, mut keep) = mpsc::channel(KEPT);
+    let forward = async move {
+        while let Some(effect) = effects.recv().await {
+            match effect {
+                Effect::CloseSource(source) => executed(media.close_source(source).await),
+                Effect::Pause { source, paused } => executed(media.pause_source(source, paused).await),
+                Effect::Program(program) => executed(media.set_program(program).await),
+                Effect::CloseHome(seat) => {
+                    executed(media.close_followers(seat.map(classroom_protocol::Seat::home_source)).await);
+                }
+                other => {
+                    if to_keep.send(other).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
-    }
+    };
+    let write = async {
+        while let Some(effect) = keep.recv().await {
+            let what = format!("{effect:?}");
+            if let Err(error) = one(effect, &lessons, &recorder).await {
+                tracing::error!(%error, what, "the store could not keep this");
+            }
+        }
+    };
+    tokio::join!(forward, write);
 }
 
-async fn one(effect: Effect, media: &MediaHandle, lessons: &Lessons, recorder: &Recorder) -> Result<(), RecordError> {
+async fn one(effect: Effect, lessons: &Lessons, recorder: &Recorder) -> Result<(), RecordError> {
     let kept = match effect {
-        Effect::CloseSource(source) => {
-            executed(media.close_source(source).await);
-            Ok(())
-        }
-        Effect::Pause { source, paused } => {
-            executed(media.pause_source(source, paused).await);
-            Ok(())
-        }
         Effect::LessonStarted { lesson, class, class_name, by, at } => {
             let new = NewLesson { id: lesson, class, class_name, started_at: at, started_by: by.name };
             lessons.begin(new).await
@@ -57,16 +74,14 @@ async fn one(effect: Effect, media: &MediaHandle, lessons: &Lessons, recorder: &
         }
         Effect::Hidden { lesson, source, from: _, at } => lessons.hide(lesson, source, at).await,
         Effect::Happened(event) => return recorder.record(event).await.map(|_| ()),
-        Effect::Program(program) => {
-            executed(media.set_program(program).await);
-            Ok(())
-        }
-        Effect::CloseHome(seat) => {
-            executed(media.close_followers(seat.map(classroom_protocol::Seat::home_source)).await);
-            Ok(())
-        }
-        // Answered by the handler that asked for it.
-        Effect::SeatGiven { .. } | Effect::HomeLink { .. } | Effect::HomeGiven { .. } => Ok(()),
+        // The forwarder's are done; the others are answered by the handler that asked for them.
+        Effect::CloseSource(_)
+        | Effect::Pause { .. }
+        | Effect::Program(_)
+        | Effect::CloseHome(_)
+        | Effect::SeatGiven { .. }
+        | Effect::HomeLink { .. }
+        | Effect::HomeGiven { .. } => Ok(()),
     };
     Ok(kept?)
 }

@@ -12,13 +12,13 @@ use appliance_core::{
     access::Who,
     policy,
     register::{
-        self, Register, StudentFacts, StudentId,
+        self, ClassId, Register, StudentFacts, StudentId,
         presence::{self, Alert, Place, Seen, What, Whereabouts},
     },
     room::{Input, Pass, Room},
 };
 use classroom_protocol::{
-    Millis,
+    Millis, Seat,
     view::{DeviceAlert, DeviceTrouble},
 };
 use tokio::{
@@ -41,6 +41,8 @@ const AT_LEAST_MS: Millis = 30_000;
 /// What is known of the network's devices, for others to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
+    /// The register as it is now.
+    pub register: Arc<Register>,
     /// What is at each address.
     pub whereabouts: Whereabouts,
     /// Consent and loan of everyone in the register.
@@ -50,6 +52,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// 學號 of the student on this seat of a class, and the code of the device in use there.
+    pub fn subject(&self, class: ClassId, seat: Seat) -> (Option<String>, Option<String>) {
+        register::known::subject(&self.register, &self.whereabouts, class, seat)
+    }
+
     /// What is at an address, and the facts of who uses it: the student who is signed in there, else the borrower.
     pub fn at(&self, address: IpAddr) -> Option<(&Place, Option<StudentFacts>)> {
         let place = self.whereabouts.places.get(&address.to_canonical())?;
@@ -143,18 +150,13 @@ pub struct Sources {
     pub own: watch::Receiver<Vec<IpAddr>>,
 }
 
-/// The task's outcome for readers, and the task. It runs until it is aborted.
-pub fn start(sources: Sources) -> (watch::Receiver<Arc<Known>>, impl Future<Output = ()> + Send) {
-    let (sender, receiver) = watch::channel(Arc::default());
-    (receiver, follow(sources, sender))
-}
-
-async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
+/// Judges whenever something changes and tells those who watch. Runs until it is aborted.
+pub async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
     let Sources { presence, registers, room, mut neighbours, mut own } = sources;
     let mut changed = registers.changed();
     let mut news = presence.news.subscribe();
     let mut state = room.watch();
-    let mut register: Option<Register> = None;
+    let mut register: Option<Arc<Register>> = None;
     let mut alerts: Vec<DeviceAlert> = Vec::new();
     let (mut students, mut counted_at) = (Arc::default(), 0);
     loop {
@@ -162,7 +164,7 @@ async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
         if stale {
             changed.mark_unchanged();
             match registers.load().await {
-                Ok(loaded) => register = Some(loaded),
+                Ok(loaded) => register = Some(Arc::new(loaded)),
                 Err(error) => tracing::error!(%error, "the register can't be read; what was known stays"),
             }
         }
@@ -179,7 +181,7 @@ async fn follow(sources: Sources, sender: watch::Sender<Arc<Known>>) {
                 counted_at = now;
                 students = Arc::new(register::all_facts(register, now));
             }
-            let known = Known { whereabouts, students: students.clone(), devices };
+            let known = Known { register: register.clone(), whereabouts, students: students.clone(), devices };
             sender.send_if_modified(|old| {
                 let changed = **old != known;
                 if changed {

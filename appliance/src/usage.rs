@@ -4,10 +4,12 @@ use std::{fmt, path::Path, sync::Arc};
 
 use appliance_core::usage::{BadEvent, Event};
 use aws_lc_rs::{digest, hmac};
+use tokio::sync::watch;
 
 use crate::{
     clock,
     keyfile::{self, KeyError},
+    presence::Known,
     store::{KeptEvent, Recorded, StoreError, UsageLog},
 };
 
@@ -65,6 +67,8 @@ impl fmt::Debug for SchoolKey {
 pub struct Recorder {
     log: UsageLog,
     key: Arc<SchoolKey>,
+    /// Who sits where, for events that name only class and seat.
+    people: Option<watch::Receiver<Arc<Known>>>,
 }
 
 /// Why an event is not kept.
@@ -99,7 +103,23 @@ impl From<StoreError> for RecordError {
 impl Recorder {
     /// Keeps events in `log`, with ids under `key`.
     pub fn new(log: UsageLog, key: Arc<SchoolKey>) -> Self {
-        Self { log, key }
+        Self { log, key, people: None }
+    }
+
+    /// Completes events that name a class and a seat: 學號 from the register, the device that is in use there.
+    #[must_use]
+    pub fn knowing(self, people: watch::Receiver<Arc<Known>>) -> Self {
+        Self { people: Some(people), ..self }
+    }
+
+    fn complete(&self, mut event: Event) -> Event {
+        let who = &mut event.who;
+        if let (Some(people), Some(class), Some(seat), None) = (&self.people, who.class, who.seat, &who.student) {
+            let (student, device) = people.borrow().subject(class, seat);
+            who.student = student;
+            who.device = who.device.take().or(device);
+        }
+        event
     }
 
     /// Keeps one event: it is on the disk when this returns. [`Recorded::Known`] when it was kept before.
@@ -119,8 +139,8 @@ impl Recorder {
         if events.len() > MOST {
             return Err(RecordError::TooMany(events.len()));
         }
+        let events = events.into_iter().map(|event| self.complete(event));
         let kept: Result<Vec<KeptEvent>, BadEvent> = events
-            .into_iter()
             .map(|event| event.check().map(|()| KeptEvent { id: self.key.event_id(&event.identity()), event }))
             .collect();
         Ok(self.log.append(kept.map_err(RecordError::Bad)?, clock::now()).await?)

@@ -132,6 +132,21 @@ async fn from_the_list_to_the_loan_and_back() -> Result<()> {
     page.browser.wait_for("[...document.images].every(i => i.complete && i.naturalWidth > 0)", SOON).await?;
     page.sees("school.label-found").await?;
     page.browser.screenshot(shot("school-labels")?).await?;
+    page.tap("common.close").await?;
+    let phone = json!({ "width": PHONE.0, "height": PHONE.1, "deviceScaleFactor": 1, "mobile": true });
+    page.browser.devtools("Emulation.setDeviceMetricsOverride", phone).await?;
+    for (tab, name) in [
+        ("register", "school-register"),
+        ("import", "school-import"),
+        ("consent", "school-consent"),
+        ("loans", "school-loans"),
+    ] {
+        page.tap(&format!("school.tab-{tab}")).await?;
+        page.browser.wait_for(&format!("document.querySelector('#tab-{tab}').ariaSelected === 'true'"), SOON).await?;
+        // Nothing is wider than the phone.
+        page.browser.wait_for("document.documentElement.scrollWidth <= innerWidth", SOON).await?;
+        page.browser.screenshot(shot(&format!("{name}-phone"))?).await?;
+    }
     // The first question is who is signed in: nobody.
     let said: Vec<String> = page.browser.console().await?.into_iter().filter(|line| !line.contains("401")).collect();
     assert_eq!(said, Vec::<String>::new());

@@ -528,6 +528,12 @@ fn the_policy_is_told_devices_and_consents_and_no_names() {
     assert_eq!(facts(2), Some((DeviceState::Lent, Some(Consent::Withdrawn), vec![])));
     assert_eq!(facts(9), None, "what is not registered is not known");
     assert_eq!(facts(254), Some((DeviceState::Staff, None, vec![])));
+    let found = whereabouts(&register, &seen, Some(1));
+    let who = |n| known::subject(&register, &found, 1, seat(n));
+    let code = |id: i64| Some(register.devices[&id].facts.code.clone());
+    assert_eq!(who(3), (Some("1120103".into()), code(1)), "the device that is seen, not the one that is lent");
+    assert_eq!(who(1), (Some("1120101".into()), code(1)), "nothing seen: the one that is lent");
+    assert_eq!(who(99), (None, None));
     let told = serde_json::to_string(&all).unwrap();
     assert!(!told.contains("學生") && !told.contains("11201"), "{told}");
 }

@@ -70,6 +70,28 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_version_kept_is_there_afterwards() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch(MIGRATIONS[0]).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        db.execute_batch(
+            "INSERT INTO class (name) VALUES ('甲'), ('乙');
+             INSERT INTO student (class_id, seat, name) VALUES (2, 1, '王'), (1, 2, '李'), (1, 1, '陳');
+             INSERT INTO staff (account, name, password, created_at) VALUES ('lin', '林老師', 'x', 1);",
+        )
+        .unwrap();
+        run(&mut db).unwrap();
+        let mut query = db.prepare("SELECT id, class_id, seat, name, number FROM student ORDER BY id").unwrap();
+        let rows = query.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?))).unwrap();
+        let rows: Vec<(i64, i64, u8, String, Option<String>)> = rows.collect::<Result<_, _>>().unwrap();
+        let student = |id, class, seat, name: &str| (id, class, seat, name.to_owned(), None);
+        assert_eq!(rows, [student(1, 1, 1, "陳"), student(2, 1, 2, "李"), student(3, 2, 1, "王")]);
+        // Who could do everything can do everything.
+        let roles = db.query_row("SELECT teacher, office FROM staff", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+        assert_eq!(roles, (true, true));
+    }
+
+    #[test]
     fn a_second_run_changes_nothing() {
         let mut db = Connection::open_in_memory().unwrap();
         run(&mut db).unwrap();

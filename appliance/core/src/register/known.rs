@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use classroom_protocol::Seat;
+
 use super::{
-    ConsentState, DeviceId, Kind, Register, State, StudentId, consent,
+    ClassId, ConsentState, DeviceId, Kind, Register, State, StudentId, consent,
     presence::{Place, What, Whereabouts},
 };
 use crate::policy::{Consent, DeviceState, Known, Trouble};
@@ -41,6 +43,22 @@ pub fn devices(register: &Register, found: &Whereabouts) -> Vec<Known> {
         all.push(Known { consent, trouble, ..known(device.facts.code.clone(), addresses, state) });
     }
     all
+}
+
+/// 學號 of the student on this seat, and the code of the device in use there: the one that is seen, else the one that is
+/// lent to the student. None of what is not known.
+pub fn subject(
+    register: &Register,
+    found: &Whereabouts,
+    class: ClassId,
+    seat: Seat,
+) -> (Option<String>, Option<String>) {
+    let Some(student) = register.class(class).get(&seat).copied() else { return (None, None) };
+    let here = |place: &&Place| place.student == Some(student.id);
+    let seen = found.places.values().filter(here).find_map(|place| place.device).map(|(device, _)| device);
+    let device = seen.or_else(|| register.loan_of(student.id).map(|(_, loan)| loan.device));
+    let code = device.and_then(|device| register.devices.get(&device)).map(|device| device.facts.code.clone());
+    (student.number.as_ref().map(ToString::to_string), code)
 }
 
 /// A school that has published no text does not keep its consents here: then nothing is known of them.

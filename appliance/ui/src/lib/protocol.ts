@@ -221,6 +221,7 @@ export interface PanelView {
   stage: Stage;
   voice: Voice | null;
   marks: Marks;
+  notice: string | null;
 }
 
 export interface Voice {
