@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     clock,
     config::{Config, Listen, plain_allowed},
+    delivery::{Deliverer, DeliveryStats},
     discovery::{self, Announcement},
     effects,
     media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
@@ -44,6 +45,8 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(3);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// A clock that stands further back than this behind the latest record is told.
+const CLOCK_BACK_MS: u64 = 600_000;
 /// The first teacher's code is good for this long; a restart prints a new one.
 const FIRST_CODE_MS: u64 = 24 * 3_600_000;
 
@@ -57,7 +60,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
 
     let school = Arc::new(SchoolKey::load_or_create(&config.store.path).context("the school's key")?);
-    let recorder = Recorder::new(store.usage(), school);
+    if let Some(latest) = store.usage().latest().await?.filter(|latest| *latest > clock::now() + CLOCK_BACK_MS) {
+        tracing::error!(
+            seconds = (latest - clock::now()) / 1000,
+            "the clock was set back: set it right, records bear its time"
+        );
+    }
+    let recorder = Recorder::new(store.usage(), school.clone());
+    let delivery = Arc::<DeliveryStats>::default();
+    let deliverer = Deliverer::new(&config.upstream, store.outbox(), school, delivery.clone())?;
 
     // What is known of the network, and what follows from it.
     let addresses = net::watch(config.media.addresses.clone()).context("the network's addresses")?;
@@ -91,7 +102,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
     let presence = Presence::default();
-    let parts = parts(&config, &store, &key, &room, &media, &owners, &presence, facts, (setup_tx, setup_rx), closing)?;
+    let usage = web::usage::UsageState { recorder, outbox: store.outbox(), delivery };
+    let parts =
+        parts(&config, &store, &key, &room, &media, &owners, &presence, facts, usage, (setup_tx, setup_rx), closing)?;
     for (account, tally) in store.failures().load().await.context("the failed sign-ins")? {
         parts.staff.sign_ins.restore(account, tally);
     }
@@ -109,6 +122,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     });
     keepers.spawn(follow_devices);
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
+    if let Some(deliverer) = deliverer {
+        keepers.spawn(deliverer.run());
+    }
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
@@ -187,6 +203,7 @@ fn parts(
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
+    usage: web::usage::UsageState,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -269,7 +286,13 @@ fn parts(
             closing,
             places: Arc::new(Semaphore::new(usize::from(config.limits.pages.get()))),
         },
-        metrics: web::metrics::MetricsState { media: media.clone(), room: room.clone() },
+        metrics: web::metrics::MetricsState {
+            media: media.clone(),
+            room: room.clone(),
+            outbox: usage.outbox.clone(),
+            delivery: usage.delivery.clone(),
+        },
+        usage,
         gate,
     })
 }
@@ -293,6 +316,9 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         limits: Limits::default(),
     })?;
     let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
+    let school = Arc::new(SchoolKey::load_or_create(&folder)?);
+    let recorder = Recorder::new(opened.store.usage(), school);
+    let usage = web::usage::UsageState { recorder, outbox: opened.store.outbox(), delivery: Arc::default() };
     let parts = parts(
         &config,
         &opened.store,
@@ -302,6 +328,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &web::media::Owners::default(),
         &Presence::default(),
         facts,
+        usage,
         watch::channel(false),
         watch::channel(false).1,
     )?;

@@ -15,6 +15,7 @@ mod peer;
 mod report;
 mod room;
 mod swarm;
+mod usage;
 
 use std::{env, process::ExitCode};
 
@@ -57,6 +58,7 @@ async fn main() -> Result<ExitCode> {
     let mut rows = Vec::new();
     cast::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
+    usage::run(&settings, &mut rows).await;
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

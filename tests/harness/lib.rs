@@ -5,9 +5,11 @@
 
 pub mod browser;
 pub mod clip;
+pub mod flaky;
 pub mod hub;
 pub mod link;
 pub mod load;
+pub mod lrs;
 pub mod netns;
 pub mod pages;
 pub mod panel;

@@ -104,6 +104,8 @@ pub(super) const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     ("DELETE", "/whep/{source}/{session}",    "/whep/seat-01/none",           NONE,             "- x x x x + + + x x"),
     ("POST",   "/whep/{source}/{session}/layer", "/whep/seat-01/none/layer",  r#"{"max":"h"}"#, "- x x x x + + + x x"),
     ("GET",    "/metrics",                    "/metrics",                     NONE,             "- x x x x x x x x +"),
+    ("POST",   "/api/usage/import",           "/api/usage/import",            EMPTY,            "- x x x x x x x x +"),
+    ("GET",    "/api/usage/upstream",         "/api/usage/upstream",          NONE,             "- x x x x x x x x +"),
 ];
 
 #[test]

@@ -37,6 +37,18 @@ impl UsageLog {
     pub async fn append(&self, events: Vec<KeptEvent>, now: Millis) -> Result<Vec<Recorded>, StoreError> {
         self.0.write_patiently(move |db| events.iter().map(|kept| insert(db, kept, now)).collect()).await
     }
+
+    /// When the latest event was kept, on the clock of that time: later than now when the clock was set back since.
+    ///
+    /// # Errors
+    /// As all of the store.
+    pub async fn latest(&self) -> Result<Option<Millis>, StoreError> {
+        let sql = "SELECT recorded_at FROM usage_event ORDER BY seq DESC LIMIT 1";
+        match self.0.read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await {
+            Err(StoreError::Missing) => Ok(None),
+            other => other.map(Some),
+        }
+    }
 }
 
 fn insert(db: &Connection, kept: &KeptEvent, now: Millis) -> Result<Recorded, StoreError> {

@@ -15,6 +15,7 @@ mod routes;
 pub mod serve;
 pub mod staff;
 pub mod teach;
+pub mod usage;
 pub mod ws;
 
 use appliance_core::access::Rule;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub ws: ws::WsState,
     /// Metrics.
     pub metrics: metrics::MetricsState,
+    /// Usage records.
+    pub usage: usage::UsageState,
 }
 
 /// All routes with their rules, and the table of them.
@@ -60,7 +63,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, teach, staff, register, panels, media, ws, metrics } = parts;
+    let Parts { gate, pages, join, teach, staff, register, panels, media, ws, metrics, usage } = parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
@@ -122,6 +125,8 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(DELETE, "/whep/{source}/{session}", Rule::Viewer, media::close, media)
         .at(POST, "/whep/{source}/{session}/layer", Rule::Viewer, media::layer, media)
         .at(GET, "/metrics", Rule::Ops, metrics::metrics, metrics)
+        .at_with_limit(POST, "/api/usage/import", Rule::Ops, usage::IMPORT_BYTES, usage::import, usage)
+        .at(GET, "/api/usage/upstream", Rule::Ops, usage::upstream, usage)
         .finish();
     let fixed = |name, value| {
         SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static(value))
