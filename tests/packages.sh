@@ -2,6 +2,7 @@
 # Installs the Debian/Ubuntu packages that the named jobs need and that are missing.
 # usage: packages.sh run|test|bench|deb|image|emulator …
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 run=(build-essential cmake pkg-config libssl-dev nodejs npm
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libpango1.0-dev
@@ -22,6 +23,7 @@ for job in "$@"; do
     for package in "${packages[@]}"; do
         # A Node or npm that came another way is as good.
         if [[ $package == nodejs || $package == npm ]] && command -v "${package/nodejs/node}" >/dev/null; then continue; fi
+        if [[ $package == python3-venv ]] && python3 -c 'import venv, ensurepip' 2>/dev/null; then continue; fi
         status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
         [[ $status == "install ok installed" ]] || missing+=("$package")
     done
@@ -54,6 +56,16 @@ if ((${#missing[@]})); then
         exit 1
     fi
     rm -f "$log"
+fi
+
+# A real learning record store for the tests, in an environment of its own.
+lrs=target/tools/ralph
+if [[ " $* " == *" test "* && ! -e $lrs/.ready ]]; then
+    echo "· installing the learning record store that the tests deliver to"
+    rm -rf $lrs
+    python3 -m venv $lrs
+    $lrs/bin/pip install -q --disable-pip-version-check 'ralph-malph[lrs]==5.1.0' 'requests<3'
+    touch $lrs/.ready
 fi
 
 if ! command -v cargo >/dev/null; then

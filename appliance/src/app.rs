@@ -27,6 +27,7 @@ use crate::{
     cache::Cache,
     clock,
     config::{Config, Listen, plain_allowed},
+    delivery::{Deliverer, DeliveryStats},
     discovery::{self, Announcement},
     dns, effects,
     figures::{self, Figures},
@@ -52,6 +53,8 @@ const GOODBYE: Duration = Duration::from_secs(3);
 const OUTSIDE: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// A clock that stands further back than this behind the latest record is told.
+const CLOCK_BACK_MS: u64 = 600_000;
 /// The first teacher's code is good for this long; a restart prints a new one.
 const FIRST_CODE_MS: u64 = 24 * 3_600_000;
 
@@ -67,7 +70,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let school = Arc::new(SchoolKey::load_or_create(&config.store.path).context("the school's key")?);
     // Which devices are here, and whose: told by `presence::follow` as soon as there is a room.
     let (tell_devices, devices) = watch::channel(Arc::<presence::Known>::default());
-    let recorder = Recorder::new(store.usage(), school).knowing(devices.clone());
+    if let Some(latest) = store.usage().latest().await?.filter(|latest| *latest > clock::now() + CLOCK_BACK_MS) {
+        tracing::error!(
+            seconds = (latest - clock::now()) / 1000,
+            "the clock was set back: set it right, records bear its time"
+        );
+    }
+    let recorder = Recorder::new(store.usage(), school.clone()).knowing(devices.clone());
+    let delivery = Arc::<DeliveryStats>::default();
+    let deliverer = Deliverer::new(&config.upstream, store.outbox(), school, delivery.clone())?;
 
     // What is known of the network, and what follows from it.
     let addresses = net::watch(config.media.addresses.clone()).context("the network's addresses")?;
@@ -129,6 +140,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         join_url: facts.join_url.clone(),
         portal_port: portal_port(&config),
     };
+    let usage = web::usage::UsageState { recorder: recorder.clone(), outbox: store.outbox(), delivery };
     let parts = parts(
         &config,
         &store,
@@ -141,6 +153,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         homes,
         (&library, &recorder),
         policy_state,
+        usage,
         (setup_tx, setup_rx),
         closing,
     )?;
@@ -173,6 +186,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
     if let Some(server) = config.home.stun.clone() {
         keepers.spawn(follow_outside(server, media.clone()));
+    }
+    if let Some(deliverer) = deliverer {
+        keepers.spawn(deliverer.run());
     }
 
     let handle = Handle::new();
@@ -256,6 +272,7 @@ fn parts(
     homes: Arc<str>,
     (library, recorder): (&Library, &Recorder),
     policy: web::policy::PolicyState,
+    usage: web::usage::UsageState,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -357,7 +374,13 @@ fn parts(
             closing,
             places: Arc::new(Semaphore::new(usize::from(config.limits.pages.get()))),
         },
-        metrics: web::metrics::MetricsState { media: media.clone(), room: room.clone() },
+        metrics: web::metrics::MetricsState {
+            media: media.clone(),
+            room: room.clone(),
+            outbox: usage.outbox.clone(),
+            delivery: usage.delivery.clone(),
+        },
+        usage,
         gate,
     })
 }
@@ -394,7 +417,9 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         limits: MediaLimits::default(),
     })?;
     let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
-    let recorder = Recorder::new(opened.store.usage(), Arc::new(SchoolKey::load_or_create(&folder)?));
+    let school = Arc::new(SchoolKey::load_or_create(&folder)?);
+    let recorder = Recorder::new(opened.store.usage(), school);
+    let usage = web::usage::UsageState { recorder: recorder.clone(), outbox: opened.store.outbox(), delivery: Arc::default() };
     let parts = parts(
         &config,
         &opened.store,
@@ -414,6 +439,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
             join_url: String::new(),
             portal_port: 80,
         },
+        usage,
         watch::channel(false),
         watch::channel(false).1,
     )?;

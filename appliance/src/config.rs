@@ -11,6 +11,7 @@ use std::{
 
 use appliance_core::figures::{Counting, Parameters, Views};
 use appliance_core::library::night::Minute;
+use appliance_core::usage::xapi;
 use classroom_protocol::{
     Millis,
     catalogue::{self, Lang},
@@ -54,6 +55,8 @@ pub struct Config {
     pub limits: Limits,
     /// The log.
     pub log: Log,
+    /// Delivering usage records.
+    pub upstream: Upstream,
 }
 
 /// `[room]`
@@ -263,6 +266,46 @@ pub struct Log {
     pub filter: String,
 }
 
+/// `[upstream]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// Address of the learning record store (xAPI), to which `/statements` is added; the only host that is talked to.
+    /// Default none: everything is kept until there is one.
+    pub lrs: Option<String>,
+    /// File whose first line is `user:password` for the store. Default none.
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust beside those of the system, for a store of the county's own CA. Default none.
+    pub ca_file: Option<PathBuf>,
+    /// IRI of the school in statements; `{semester}` in it becomes e.g. `115-1`. Needed with `lrs`.
+    pub home_page: Option<String>,
+    /// How events become statements; see `appliance/core/data/xapi.json`. Default: that page.
+    pub vocabulary_file: Option<PathBuf>,
+    /// When to deliver. Default `always`.
+    pub when: DeliverWhen,
+    /// Hour at which the night begins, 0 to 23. Default 22.
+    pub night_from: u8,
+    /// Hour at which the night ends. Default 5.
+    pub night_to: u8,
+    /// Most statements in one request. Default 200.
+    pub batch: NonZeroU16,
+    /// Seconds between two looks for new records. Default 60.
+    pub look_seconds: NonZeroU16,
+}
+
+/// When usage records are delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliverWhen {
+    /// As it happens.
+    #[default]
+    Always,
+    /// At night.
+    Night,
+    /// In the first five nights of each month.
+    Month,
+}
+
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -322,12 +365,6 @@ impl Default for Resolver {
 
 impl Default for Limits {
     fn default() -> Self {
-        const fn some(n: u16) -> NonZeroU16 {
-            match NonZeroU16::new(n) {
-                Some(n) => n,
-                None => NonZeroU16::MIN,
-            }
-        }
         Self { students: some(60), sessions: some(160), pages: some(200), idle_minutes: NonZeroU32::from(some(60)) }
     }
 }
@@ -354,6 +391,23 @@ impl Default for FigureNumbers {
     }
 }
 
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            lrs: None,
+            credentials_file: None,
+            ca_file: None,
+            home_page: None,
+            vocabulary_file: None,
+            when: DeliverWhen::Always,
+            night_from: 22,
+            night_to: 5,
+            batch: some(200),
+            look_seconds: some(60),
+        }
+    }
+}
+
 impl FigureNumbers {
     /// The numbers as the core has them.
     pub fn parameters(&self) -> Parameters {
@@ -366,6 +420,13 @@ impl FigureNumbers {
             month: views(self.days, self.strict_days),
             week: views(self.week_days, self.strict_week_days),
         }
+    }
+}
+
+const fn some(n: u16) -> NonZeroU16 {
+    match NonZeroU16::new(n) {
+        Some(n) => n,
+        None => NonZeroU16::MIN,
     }
 }
 
@@ -557,12 +618,43 @@ impl Config {
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
         }
+        self.check_upstream()
+    }
+
+    fn check_upstream(&self) -> Result<(), (&'static str, String)> {
+        let Upstream { lrs, home_page, night_from, night_to, .. } = &self.upstream;
+        if *night_from > 23 || *night_to > 23 || night_from == night_to {
+            return Err(("[upstream] night_from", "write two different hours, 0 to 23".into()));
+        }
+        if let Some(address) = lrs {
+            let safe = address.starts_with("https://")
+                || ["http://127.0.0.1", "http://[::1]", "http://localhost"].iter().any(|here| {
+                    // A port or a path may follow, but not more of a name.
+                    address.strip_prefix(here).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+                });
+            if !safe || address.contains(['?', '#', '@', ' ']) {
+                let mend = "write https:// and the host, without a password; plain http:// is for this machine only";
+                return Err(("[upstream] lrs", mend.into()));
+            }
+            let mend = "statements name the school by an IRI, e.g. \"https://www.school.example/{semester}\"";
+            let home = home_page.as_deref().ok_or(("[upstream] home_page", mend.to_owned()))?;
+            if !xapi::is_iri(&home.replace("{semester}", "115-1")) {
+                return Err(("[upstream] home_page", mend.into()));
+            }
+        }
         Ok(())
     }
 
     fn resolve(&mut self, folder: &Path) {
         let https = [&mut self.https.certificate, &mut self.https.key];
-        let others = [&mut self.metrics.bearer_file, &mut self.home.secret_file];
+        let Upstream { credentials_file, ca_file, vocabulary_file, .. } = &mut self.upstream;
+        let others = [
+            &mut self.metrics.bearer_file,
+            &mut self.home.secret_file,
+            credentials_file,
+            ca_file,
+            vocabulary_file,
+        ];
         for path in https.into_iter().chain(others).flatten() {
             *path = folder.join(&*path);
         }
@@ -650,6 +742,12 @@ mod tests {
             ("[library]\nnight_from = '25:00'", "line 2", "write it as \"22:00\""),
             ("[library]\nmost_mb = 1", "[library] upload_mb", "at most most_mb"),
             ("[log]\nformat = 'xml'", "line 2", "expected `text` or `json`"),
+            ("[upstream]\nlrs = 'http://lrs.example'\nhome_page = 'https://x'", "[upstream] lrs", "write https://"),
+            ("[upstream]\nlrs = 'http://localhost.evil.example/'", "[upstream] lrs", "write https://"),
+            ("[upstream]\nlrs = 'https://lrs.example'", "[upstream] home_page", "{semester}"),
+            ("[upstream]\nlrs = 'https://l'\nhome_page = 'school'", "[upstream] home_page", "{semester}"),
+            ("[upstream]\nnight_from = 24", "[upstream] night_from", "0 to 23"),
+            ("[upstream]\nwhen = 'weekly'", "line 2", "expected one of `always`, `night`, `month`"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.starts_with("/etc/classroom/box.toml"), "{error}");

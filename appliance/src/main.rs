@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use appliance::{
     app, card, clock,
     config::{Config, PATH},
-    console, doctor, policy, resolver, telemetry,
+    console, doctor, policy, resolver,
+    store::backup,
+    telemetry,
 };
 
 const HELP: &str = "\
@@ -20,6 +22,9 @@ appliance doctor  [--config FILE] [--json] say what is wrong with this machine, 
 appliance card    [--config FILE] --card FOLDER --into FOLDER
                                            lay FOLDER's classroom.toml over the configuration, tell what is wrong with it
 appliance routes                           print every route with its rule, as JSON
+appliance backup DIR  [--config FILE]      copy everything into DIR, encrypted, beside a running hub, and check it
+appliance restore DIR --key FILE [--config FILE]
+                                           bring back the newest backup of DIR; FILE is the box's store.key
 appliance --version";
 
 fn main() -> ExitCode {
@@ -41,8 +46,10 @@ fn complain(error: &anyhow::Error) {
 fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
     let mut words = arguments.into_iter();
     let command = words.next().unwrap_or_default();
-    let (mut config, mut file, mut json) = (None::<PathBuf>, None::<PathBuf>, false);
+    let mut file = None::<PathBuf>;
     let (mut from, mut into) = (None::<PathBuf>, None::<PathBuf>);
+    let (mut config, mut json, mut key, mut place) = (None::<PathBuf>, false, None::<PathBuf>, None::<PathBuf>);
+    let takes_folder = matches!(command.as_str(), "backup" | "restore");
     while let Some(word) = words.next() {
         match word.as_str() {
             "--config" => config = Some(words.next().context("--config needs a file")?.into()),
@@ -50,6 +57,8 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             "--card" => from = Some(words.next().context("--card needs a folder")?.into()),
             "--into" => into = Some(words.next().context("--into needs a folder")?.into()),
             other if command == "policy" && file.is_none() && !other.starts_with('-') => file = Some(other.into()),
+            "--key" => key = Some(words.next().context("--key needs a file")?.into()),
+            folder if takes_folder && place.is_none() && !folder.starts_with('-') => place = Some(folder.into()),
             other => anyhow::bail!("unknown word {other:?}\n\n{HELP}"),
         }
     }
@@ -88,6 +97,26 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
         }
         "routes" => {
             println!("{}", serde_json::to_string_pretty(&runtime()?.block_on(app::route_table())?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        "backup" | "restore" => {
+            let config = Config::load(config.as_deref())?;
+            let (data, place) = (&config.store.path, place.with_context(|| format!("{command} needs a folder"))?);
+            let (what, done) = if command == "backup" {
+                ("made and checked", backup::make(data, &place, clock::now())?)
+            } else {
+                ("restored and counted", backup::restore(&place, &key.context("restore needs --key FILE")?, data)?)
+            };
+            println!("{what}: {}", done.file.display());
+            for (table, rows) in &done.contents.rows {
+                println!("{rows:>10}  {table}");
+            }
+            if command == "backup" {
+                println!(
+                    "keep a copy of {} elsewhere: without it nobody can read this",
+                    data.join("store.key").display()
+                );
+            }
             Ok(ExitCode::SUCCESS)
         }
         "--version" | "version" => {

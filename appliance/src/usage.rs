@@ -74,8 +74,13 @@ pub struct Recorder {
 /// Why an event is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordError {
-    /// It has not its form; the same event will never be kept.
-    Bad(BadEvent),
+    /// One has not its form; the same event will never be kept.
+    Bad {
+        /// Which of the events, from 0.
+        index: usize,
+        /// The field.
+        bad: BadEvent,
+    },
     /// More than [`MOST`] events at once.
     TooMany(usize),
     /// The store refused; the same event may be kept later.
@@ -85,7 +90,7 @@ pub enum RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bad(bad) => write!(f, "no usage event: {bad}"),
+            Self::Bad { index, bad } => write!(f, "usage event {index}: {bad}"),
             Self::TooMany(count) => write!(f, "{count} usage events at once; deliver at most {MOST}"),
             Self::Store(error) => write!(f, "the usage event is not kept: {error}"),
         }
@@ -139,11 +144,18 @@ impl Recorder {
         if events.len() > MOST {
             return Err(RecordError::TooMany(events.len()));
         }
-        let events = events.into_iter().map(|event| self.complete(event));
-        let kept: Result<Vec<KeptEvent>, BadEvent> = events
-            .map(|event| event.check().map(|()| KeptEvent { id: self.key.event_id(&event.identity()), event }))
+        let kept: Result<Vec<KeptEvent>, RecordError> = events
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| {
+                let event = self.complete(event);
+                match event.check() {
+                    Ok(()) => Ok(KeptEvent { id: self.key.event_id(&event.identity()), event }),
+                    Err(bad) => Err(RecordError::Bad { index, bad }),
+                }
+            })
             .collect();
-        Ok(self.log.append(kept.map_err(RecordError::Bad)?, clock::now()).await?)
+        Ok(self.log.append(kept?, clock::now()).await?)
     }
 }
 
@@ -199,11 +211,30 @@ mod tests {
         let recorder = Recorder::new(opened.store.usage(), key);
         let wrong = Event { fact: Fact::Used { platform: "https://x/".into(), seconds: 1 }, ..event(2) };
         let refused = recorder.record_all(vec![event(1), wrong]).await.unwrap_err();
-        assert!(refused.to_string().contains("fact.platform must be"), "{refused}");
+        assert!(refused.to_string().contains("usage event 1: fact.platform must be"), "{refused}");
         assert_eq!(recorder.record(event(1)).await, Ok(Recorded::New));
         let many = recorder.record_all((0..=MOST as u64).map(event).collect()).await;
         assert_eq!(many, Err(RecordError::TooMany(MOST + 1)));
         drop(recorder);
+        close(opened.keeper).await;
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_loses_no_event_and_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = store::open(folder.path(), 1).unwrap();
+        let key = Arc::new(SchoolKey::load_or_create(folder.path()).unwrap());
+        let log = opened.store.usage();
+        assert_eq!(log.latest().await, Ok(None));
+        let tomorrow = clock::now() + 86_400_000;
+        let kept = |at| vec![KeptEvent { id: key.event_id(&event(at).identity()), event: event(at) }];
+        assert_eq!(log.append(kept(tomorrow), tomorrow).await, Ok(vec![Recorded::New]));
+        assert_eq!(log.latest().await, Ok(Some(tomorrow)), "later than now");
+        let recorder = Recorder::new(log.clone(), key.clone());
+        assert_eq!(recorder.record(event(clock::now())).await, Ok(Recorded::New), "an earlier time is no reason");
+        let waiting = opened.store.outbox().waiting(0, 10).await.unwrap();
+        assert_eq!(waiting.iter().map(|one| one.seq).collect::<Vec<_>>(), [1, 2], "sent in the order they were kept");
+        drop((recorder, log));
         close(opened.keeper).await;
     }
 

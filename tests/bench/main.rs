@@ -19,6 +19,7 @@ mod policy;
 mod report;
 mod room;
 mod swarm;
+mod usage;
 
 use std::{env, process::ExitCode};
 
@@ -64,6 +65,7 @@ async fn main() -> Result<ExitCode> {
     live::run(&settings, &mut rows).await;
     library::run(&settings, &mut rows).await;
     tokio::task::block_in_place(|| policy::run(&settings, &mut rows));
+    usage::run(&settings, &mut rows).await;
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

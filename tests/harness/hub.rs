@@ -157,6 +157,12 @@ impl Hub {
         Ok(began.elapsed())
     }
 
+    /// Starts it again after [`Hub::stop`], on the same ports and data.
+    pub async fn again(&mut self) -> Result<()> {
+        self.process = launch(&self.home, self.options.netns.as_deref())?;
+        self.serves().await
+    }
+
     /// Kills it without a word (as a power cut does) and starts it again.
     pub async fn crash(&mut self) -> Result<()> {
         self.process.signal(Signal::SIGKILL)?;

@@ -5,10 +5,12 @@
 
 pub mod browser;
 pub mod clip;
+pub mod flaky;
 pub mod home;
 pub mod hub;
 pub mod link;
 pub mod load;
+pub mod lrs;
 pub mod netns;
 pub mod origin;
 pub mod pages;

@@ -138,6 +138,8 @@ pub(super) const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     ("DELETE", "/api/library/{key}",          "/api/library/none",            NONE,             "- x x x x + + x x x"),
     ("PUT",    "/api/library/{key}/poster",   "/api/library/none/poster",     JPEG,             "- x x x x + + x x x"),
     ("GET",    "/metrics",                    "/metrics",                     NONE,             "- x x x x x x x x +"),
+    ("POST",   "/api/usage/import",           "/api/usage/import",            EMPTY,            "- x x x x x x x x +"),
+    ("GET",    "/api/usage/upstream",         "/api/usage/upstream",          NONE,             "- x x x x x x x x +"),
 ];
 
 #[test]

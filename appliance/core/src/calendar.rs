@@ -10,6 +10,9 @@ const TAIPEI: UtcOffset = macros::offset!(+8);
 const DAY: &[BorrowedFormatItem<'_>] = macros::format_description!("[year]-[month]-[day]");
 const SECOND: &[BorrowedFormatItem<'_>] = macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 
+const UTC: &[BorrowedFormatItem<'_>] =
+    macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
 /// A day of the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(Date);
@@ -142,14 +145,40 @@ pub fn day(text: &str) -> Option<Day> {
 
 /// The day on the school's clock; `None` for a time beyond the calendar.
 pub fn day_of(at: Millis) -> Option<Day> {
-    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok()?;
-    Some(Day(utc.to_offset(TAIPEI).date()))
+    local(at).map(|local| Day(local.date()))
+}
+
+/// Day of the month, 1 to 31, and hour, 0 to 23, on the school's clock; 1 and 0 for a time beyond the calendar.
+pub fn day_and_hour(at: Millis) -> (u8, u8) {
+    local(at).map_or((1, 0), |local| (local.day(), local.hour()))
+}
+
+/// The school semester as it is written in Taiwan, e.g. `115-1`: year of the Republic in which the school year began, and
+/// which half. The first is from August to January, the second from February to July.
+pub fn semester(at: Millis) -> String {
+    let Some(local) = local(at) else { return String::new() };
+    let (year, month) = (local.year() - 1911, u8::from(local.month()));
+    match month {
+        8.. => format!("{year}-1"),
+        1 => format!("{}-1", year - 1),
+        _ => format!("{}-2", year - 1),
+    }
+}
+
+/// `YYYY-MM-DDThh:mm:ss.mmmZ` (RFC 3339); empty for a time beyond the calendar.
+pub fn utc(at: Millis) -> String {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000);
+    utc.ok().and_then(|utc| utc.format(UTC).ok()).unwrap_or_default()
+}
+
+fn local(at: Millis) -> Option<OffsetDateTime> {
+    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000);
+    utc.ok().map(|utc| utc.to_offset(TAIPEI))
 }
 
 /// `YYYY-MM-DD hh:mm:ss` on the school's clock; empty for a time beyond the calendar.
 pub fn local_time(at: Millis) -> String {
-    let utc = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000);
-    utc.ok().and_then(|utc| utc.to_offset(TAIPEI).format(SECOND).ok()).unwrap_or_default()
+    local(at).and_then(|local| local.format(SECOND).ok()).unwrap_or_default()
 }
 
 /// The day of the week (1 is Monday, 7 is Sunday) and the minute of the day on the school's clock.
@@ -210,6 +239,17 @@ mod tests {
         for at in [253_402_300_799_999, 253_402_300_800_000, Millis::MAX] {
             assert_eq!(Day::of(at), Day(Date::MAX));
         }
+    }
+
+    #[test]
+    fn semesters_begin_in_august_and_february() {
+        let of = |text| semester(day(text).unwrap().begins());
+        assert_eq!(
+            [of("2026-07-31"), of("2026-08-01"), of("2027-01-31"), of("2027-02-01")],
+            ["114-2", "115-1", "115-1", "115-2"]
+        );
+        assert_eq!(utc(1_700_000_000_007), "2023-11-14T22:13:20.007Z");
+        assert_eq!(day_and_hour(day("2026-11-21").unwrap().begins() + 82_800_000), (21, 23));
     }
 
     #[test]

@@ -88,6 +88,7 @@ fn a_damaged_and_a_newer_database_are_told() {
     store::open(folder.path(), NOW).unwrap().keeper.close();
     assert_eq!(checks::store(&config).key, "console.doctor-store");
     let path = folder.path().join("box.db");
+    std::fs::remove_file(&path).unwrap();
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     assert_eq!(checks::store(&config).key, "console.doctor-store-newer");
     std::fs::write(&path, "x".repeat(5000)).unwrap();

@@ -1,4 +1,4 @@
-//! What the box must not forget: room, classes, lessons, accounts, panels, audit. SQLite in one file.
+//! What the box must not forget: room, classes, lessons, accounts, panels, usage, audit. SQLite in one encrypted file.
 //!
 //! One thread writes and one reads ([`writer`]). A write is acknowledged when it is on the disk. Each aggregate has its
 //! own narrow handle ([`Store::classes`], [`Store::lessons`], …), so that a module is given only what it needs. No
@@ -7,6 +7,8 @@
 mod access;
 mod accounts;
 mod audit;
+pub mod backup;
+mod cipher;
 mod classes;
 mod codes;
 pub mod demo;
@@ -16,6 +18,7 @@ mod figures;
 mod lessons;
 mod library;
 mod migrate;
+mod outbox;
 mod panels;
 mod register;
 mod room;
@@ -44,12 +47,14 @@ pub use failures::Failures;
 pub use figures::{FigureRows, FigureStore, ReportSetting};
 pub use lessons::{Evidence, Lessons, NewLesson, Showing};
 pub use library::{LibraryItem, LibraryItems};
+pub use outbox::{Outbox, OutboxState, Refused, Waiting};
 pub use panels::{Panel, PanelId, Panels};
 pub use register::{ConsentLink, PastLoan, Registers};
 pub use room::{Rooms, SavedRoom};
 pub use sources::{Source, Sources};
 pub use usage::{KeptEvent, Recorded, UsageLog};
 
+use cipher::StoreKey;
 use writer::{Queue, Worker};
 
 /// SHA-256 of a random token, or keyed hash of a short code.
@@ -84,7 +89,7 @@ pub struct Opened {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Opens the database in `folder`, makes or migrates it when needed. `now` names a damaged file that is set aside.
+/// Opens the database in `folder`, makes, encrypts or migrates it when needed. `now` names a damaged file that is set aside.
 ///
 /// Blocks on the disk; called before the hub serves anything.
 ///
@@ -94,17 +99,33 @@ pub struct Opened {
 pub fn open(folder: &Path, now: Millis) -> Result<Opened, StoreError> {
     let lock = take_folder(folder)?;
     let path = folder.join(FILE);
+    let key = Some(cipher::load_or_create(folder, now)?);
     let mut set_aside = None;
-    let write = match open_checked(&path) {
+    let key = match key.as_ref().map(|key| cipher::encrypt(&path, key)) {
+        Some(Ok(true)) => {
+            tracing::info!(
+                "the database is encrypted now; the older one may still be read from free blocks of the disk"
+            );
+            key
+        }
+        // A full disk, say: the box goes on as before and tries again at its next start.
+        Some(Err(error)) if !matches!(error, StoreError::Damaged(_)) => {
+            tracing::error!(%error, "the database could not be encrypted: it stays as it is until the next start");
+            if cipher::is_plain(&path)? { None } else { key }
+        }
+        _ => key,
+    };
+    let write = match open_checked(&path, key.as_ref()) {
         Err(StoreError::Damaged(reason)) => {
             let aside = move_away(&path, now)?;
-            tracing::error!(%reason, aside = %aside.display(), "the database was damaged: set aside, starting empty");
+            tracing::error!(%reason, aside = %aside.display(),
+                "the database was damaged or the key in store.key is not its key: set aside, starting empty");
             set_aside = Some(aside);
-            open_checked(&path)?
+            open_checked(&path, key.as_ref())?
         }
         other => other?,
     };
-    let read = connect(&path)?;
+    let read = connect(&path, key.as_ref())?;
     read.pragma_update(None, "query_only", true)?;
     let (write_queue, write) = writer::start_writer(write)?;
     let (read_queue, read) = writer::start_reader(read)?;
@@ -125,9 +146,8 @@ pub fn check(folder: &Path) -> Result<Option<u64>, StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(StoreError::file(&path, &e)),
     };
-    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    db.busy_timeout(Duration::from_secs(5))?;
-    db.pragma_update(None, "query_only", true)?;
+    let key = if cipher::is_plain(&path)? { None } else { cipher::load(folder)? };
+    let db = cipher::open_to_read(&path, key.as_ref())?;
     quick_check(&db)?;
     migrate::known(&db)?;
     Ok(Some(size))
@@ -206,6 +226,11 @@ impl Store {
     /// What the usage figures are read from.
     pub fn figures(&self) -> FigureStore {
         FigureStore(self.db.clone())
+    }
+
+    /// What of it is still to be delivered upstream.
+    pub fn outbox(&self) -> Outbox {
+        Outbox(self.db.clone())
     }
 
     /// What staff did.
@@ -288,21 +313,24 @@ fn take_folder(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn open_checked(path: &Path) -> Result<Connection, StoreError> {
+fn open_checked(path: &Path, key: Option<&StoreKey>) -> Result<Connection, StoreError> {
     // SQLite gives -wal and -shm the mode of the main file.
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
     let file = file.map_err(|e| StoreError::file(path, &e))?;
     file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(|e| StoreError::file(path, &e))?;
     drop(file);
-    let mut db = connect(path)?;
+    let mut db = connect(path, key)?;
     quick_check(&db)?;
     migrate::run(&mut db)?;
     Ok(db)
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path, key: Option<&StoreKey>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
+    if let Some(key) = key {
+        key.unlock(&db)?;
+    }
     db.busy_timeout(Duration::from_secs(5))?;
     db.pragma_update(None, "journal_mode", "wal")?;
     // FULL: a commit is on the disk before it is acknowledged (invariant 4).

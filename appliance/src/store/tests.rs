@@ -315,3 +315,27 @@ async fn the_audit_notices_a_changed_and_a_missing_row() {
     assert_eq!(audit.verify().await.unwrap(), Err(BrokenChain { id: 3 }));
     close(opened.keeper).await;
 }
+
+#[tokio::test]
+async fn an_event_of_a_seat_notes_whose_it_was() {
+    use appliance_core::usage::{Event, Fact, Place, Subject};
+    let (_folder, opened) = fresh();
+    let class = class(&opened.store).await;
+    let run = |sql: &'static str| opened.store.db.write(move |db| Ok(db.execute_batch(sql)?));
+    run("UPDATE student SET number = '1100207' WHERE seat = 7").await.unwrap();
+    let event = |number, at| {
+        let who = Subject::seat(class, seat(number));
+        KeptEvent {
+            id: format!("id-{at}"),
+            event: Event { at, who, place: Place::School, lesson: None, fact: Fact::Joined {}, origin: None },
+        }
+    };
+    let log = opened.store.usage();
+    log.append(vec![event(7, 1), event(8, 2)], NOW).await.unwrap();
+    run("UPDATE student SET number = '1200301' WHERE seat = 7").await.unwrap();
+    log.append(vec![event(7, 3), event(7, 1)], NOW).await.unwrap();
+    let waiting = opened.store.outbox().waiting(0, 10).await.unwrap();
+    let numbers: Vec<_> = waiting.into_iter().map(|one| one.event.unwrap().who.student).collect();
+    assert_eq!(numbers, [Some("1100207".into()), None, Some("1200301".into())]);
+    close(opened.keeper).await;
+}

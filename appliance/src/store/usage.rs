@@ -37,14 +37,27 @@ impl UsageLog {
     pub async fn append(&self, events: Vec<KeptEvent>, now: Millis) -> Result<Vec<Recorded>, StoreError> {
         self.0.write_patiently(move |db| events.iter().map(|kept| insert(db, kept, now)).collect()).await
     }
+
+    /// When the latest event was kept, on the clock of that time: later than now when the clock was set back since.
+    ///
+    /// # Errors
+    /// As all of the store.
+    pub async fn latest(&self) -> Result<Option<Millis>, StoreError> {
+        let sql = "SELECT recorded_at FROM usage_event ORDER BY seq DESC LIMIT 1";
+        match self.0.read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await {
+            Err(StoreError::Missing) => Ok(None),
+            other => other.map(Some),
+        }
+    }
 }
 
 fn insert(db: &Connection, kept: &KeptEvent, now: Millis) -> Result<Recorded, StoreError> {
     let Event { at, who, place, lesson, fact, origin: _ } = &kept.event;
+    // Who sits on a seat changes with the years: the register's number of today is noted with the event.
     let mut insert = db.prepare_cached(
         "INSERT INTO usage_event (id, at, recorded_at, kind, student, device, class, seat, staff, place, lesson,
                                   platform, seconds, object, category)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         VALUES (?1, ?2, ?3, ?4, coalesce(?5, (SELECT number FROM student WHERE class_id = ?7 AND seat = ?8)), ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
          ON CONFLICT (id) DO NOTHING",
     )?;
     let new = insert.execute(params![

@@ -1,6 +1,9 @@
 //! `GET /metrics`: what Prometheus reads.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use axum::{
     extract::State,
@@ -15,8 +18,11 @@ use prometheus_client::{
 
 use super::reply::Refusal;
 use crate::{
+    clock,
+    delivery::DeliveryStats,
     media::{MediaHandle, MediaStats, PublisherStats, ViewerStats},
     room::RoomHandle,
+    store::{Outbox, StoreError},
     telemetry,
 };
 
@@ -27,6 +33,10 @@ pub struct MetricsState {
     pub media: MediaHandle,
     /// The room.
     pub room: RoomHandle,
+    /// What is to be delivered upstream.
+    pub outbox: Outbox,
+    /// What its delivery has come to.
+    pub delivery: Arc<DeliveryStats>,
 }
 
 /// One encoding of a source.
@@ -84,6 +94,7 @@ pub async fn metrics(State(state): State<MetricsState>) -> Result<Response, Refu
     room.set(i64::from(state.room.now().lesson_id().is_some()));
     registry.register("lesson", "1 while a lesson is running", room);
     telemetry::register_process(&mut registry);
+    deliveries(&mut registry, &state).await.map_err(|error| Refusal::internal(&error))?;
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| Refusal::internal(&error))?;
     let mut response = text.into_response();
@@ -109,6 +120,27 @@ fn describe(registry: &mut Registry, stats: &MediaStats) {
     ] {
         registry.register(name, help, counted(value));
     }
+}
+
+async fn deliveries(registry: &mut Registry, state: &MetricsState) -> Result<(), StoreError> {
+    let (outbox, stats) = (state.outbox.state().await?, &state.delivery);
+    let age = outbox.oldest.map_or(0, |oldest| clock::now().saturating_sub(oldest) / 1000);
+    let at_present: [(&str, &str, u64); 4] = [
+        ("usage_waiting", "Usage events that wait for their delivery", outbox.waiting),
+        ("usage_oldest_seconds", "Age of the oldest of them", age),
+        ("usage_refused", "Statements that the upstream refuses for good", outbox.refused),
+        ("usage_failures", "Deliveries that failed since the last good one", stats.failures.load(Relaxed)),
+    ];
+    for (name, help, value) in at_present {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(level(value));
+        registry.register(name, help, gauge);
+    }
+    registry.register("usage_delivered", "Statements that the upstream has confirmed", counted(outbox.delivered));
+    registry.register("usage_requests", "Requests to the upstream", counted(stats.requests.load(Relaxed)));
+    let refused_all = counted(stats.refused_all.load(Relaxed));
+    registry.register("usage_refused_all", "Times that the upstream refused everything", refused_all);
+    Ok(())
 }
 
 fn counted(value: u64) -> Counter {

@@ -19,6 +19,7 @@ mod routes;
 pub mod serve;
 pub mod staff;
 pub mod teach;
+pub mod usage;
 pub mod ws;
 
 use appliance_core::access::Rule;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub ws: ws::WsState,
     /// Metrics.
     pub metrics: metrics::MetricsState,
+    /// Usage records.
+    pub usage: usage::UsageState,
 }
 
 /// All routes with their rules, and the table of them.
@@ -77,7 +80,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics, figures, library, policy } =
+    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics, figures, library, policy, usage } =
         parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
@@ -172,6 +175,8 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(DELETE, "/api/library/{key}", Rule::Staff, library::remove, library)
         .at_with_limit(PUT, "/api/library/{key}/poster", Rule::Staff, POSTER, library::keep_poster, library)
         .at(GET, "/metrics", Rule::Ops, metrics::metrics, metrics)
+        .at_with_limit(POST, "/api/usage/import", Rule::Ops, usage::IMPORT_BYTES, usage::import, usage)
+        .at(GET, "/api/usage/upstream", Rule::Ops, usage::upstream, usage)
         .finish();
     (secured(router.fallback(pages::nowhere)), table)
 }

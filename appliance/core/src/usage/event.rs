@@ -264,6 +264,34 @@ impl Fact {
         }
     }
 
+    /// The fact whose columns these are: what [`Fact::kind`], [`Fact::platform`], [`Fact::seconds`], [`Fact::object`]
+    /// and [`Fact::category`] gave. `None` when something is missing.
+    pub fn of(
+        kind: Kind,
+        platform: Option<String>,
+        seconds: Option<u32>,
+        object: Option<String>,
+        category: Option<String>,
+    ) -> Option<Self> {
+        Some(match kind {
+            Kind::LessonStarted => Self::LessonStarted {},
+            Kind::LessonEnded => Self::LessonEnded { seconds: seconds? },
+            Kind::Joined => Self::Joined {},
+            Kind::Left => Self::Left { seconds: seconds? },
+            Kind::Shown => Self::Shown {},
+            Kind::SharedScreen => Self::SharedScreen { seconds: seconds? },
+            Kind::Opened => Self::Opened { item: object? },
+            Kind::Used => Self::Used { platform: platform?, seconds: seconds? },
+            Kind::Active => Self::Active { seconds: seconds? },
+            Kind::Blocked => Self::Blocked { rule: object?, category },
+            Kind::AttendedLive => Self::AttendedLive { seconds: seconds? },
+            Kind::RaisedHand => Self::RaisedHand {},
+            Kind::Spoke => Self::Spoke { seconds: seconds? },
+            Kind::ReportedSite => Self::ReportedSite {},
+            Kind::Tampered => Self::Tampered { what: object? },
+        })
+    }
+
     /// How long it took, where that is told.
     pub fn seconds(&self) -> Option<u32> {
         match self {

@@ -4,5 +4,9 @@
 //! figures and delivered upstream. Nothing here keeps or sends.
 
 pub mod event;
+pub mod outbox;
+pub mod pseudonym;
+pub mod schedule;
+pub mod xapi;
 
 pub use event::{BadEvent, Event, Fact, Kind, Place, Subject};
