@@ -43,6 +43,7 @@ use crate::{
     systemd,
     thumbnails::Thumbnails,
     tls::{self, Certificate},
+    uplink,
     usage::{Recorder, SchoolKey},
     web,
 };
@@ -183,6 +184,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             tracing::error!(%error, "the resolver is not heard");
         }
     });
+    if !config.uplink.probe.is_empty() {
+        keepers.spawn(uplink::watch(config.uplink.probe.clone(), room.clone()));
+    }
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
     if let Some(server) = config.home.stun.clone() {
         keepers.spawn(follow_outside(server, media.clone()));
@@ -419,7 +423,8 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
     let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
     let school = Arc::new(SchoolKey::load_or_create(&folder)?);
     let recorder = Recorder::new(opened.store.usage(), school);
-    let usage = web::usage::UsageState { recorder: recorder.clone(), outbox: opened.store.outbox(), delivery: Arc::default() };
+    let usage =
+        web::usage::UsageState { recorder: recorder.clone(), outbox: opened.store.outbox(), delivery: Arc::default() };
     let parts = parts(
         &config,
         &opened.store,

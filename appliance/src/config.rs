@@ -35,6 +35,8 @@ pub struct Config {
     pub media: Media,
     /// Students at home.
     pub home: Home,
+    /// The line to the world outside.
+    pub uplink: UplinkProbes,
     /// What the box keeps.
     pub store: StoreFolder,
     /// Learning content kept in the room.
@@ -123,6 +125,15 @@ pub struct Home {
     pub secret_file: Option<PathBuf>,
     /// The gateway's STUN server, host and port: it tells the box which address the school has outside.
     pub stun: Option<String>,
+}
+
+/// `[uplink]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UplinkProbes {
+    /// Hosts, each with its port, that accept connections when the line outside is there, e.g. the school's name server
+    /// `"10.0.0.53:53"`. Default none: the box does not look, and says nothing when the line is cut.
+    pub probe: Vec<String>,
 }
 
 /// `[store]`
@@ -615,6 +626,11 @@ impl Config {
         {
             return Err(("[resolver] upstream", format!("{bad} is no name server; write e.g. \"10.1.0.1:53\"")));
         }
+        if let Some(bad) = self.uplink.probe.iter().find(|text| {
+            text.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        }) {
+            return Err(("[uplink] probe", format!("\"{bad}\" is no host with its port; write e.g. \"10.0.0.53:53\"")));
+        }
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
         }
@@ -648,13 +664,8 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let https = [&mut self.https.certificate, &mut self.https.key];
         let Upstream { credentials_file, ca_file, vocabulary_file, .. } = &mut self.upstream;
-        let others = [
-            &mut self.metrics.bearer_file,
-            &mut self.home.secret_file,
-            credentials_file,
-            ca_file,
-            vocabulary_file,
-        ];
+        let others =
+            [&mut self.metrics.bearer_file, &mut self.home.secret_file, credentials_file, ca_file, vocabulary_file];
         for path in https.into_iter().chain(others).flatten() {
             *path = folder.join(&*path);
         }
@@ -735,6 +746,7 @@ mod tests {
             ("[https]\nlisten = ['systemd:']\n", "line 2", "name of the socket"),
             ("[room]\nname = ''", "[room] name", "1 to 40"),
             ("[media]\naddresses = ['0.0.0.0']", "[media] addresses", "leave the list empty"),
+            ("[uplink]\nprobe = ['10.0.0.53']", "[uplink] probe", "write e.g. \"10.0.0.53:53\""),
             ("[limits]\nstudents = 0", "line 2", "nonzero"),
             ("[figures]\nminutes = 0", "[figures]", "month plain: minutes must be 1 to 1440"),
             ("[figures]\nstrict_week_days = 8", "[figures]", "1 to 7 in a week"),

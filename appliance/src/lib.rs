@@ -30,6 +30,7 @@ pub mod tables;
 pub mod telemetry;
 pub mod thumbnails;
 pub mod tls;
+mod uplink;
 pub mod upstream;
 pub mod usage;
 pub mod web;

@@ -284,7 +284,11 @@ impl Page<'_> {
 
     /// Recording and live marks from `x` on, to the right or to the left. Returns where they end.
     fn marks(&self, mut x: f64, y: f64, size: f64, bar: &Bar, rightward: bool) -> Result<f64, Error> {
-        let marks = [(bar.marks.recording, "recording", inks::RED), (bar.marks.live, "live", inks::GREEN)];
+        let marks = [
+            (bar.marks.recording, "recording", inks::RED),
+            (bar.marks.live, "live", inks::GREEN),
+            (bar.marks.offline, "offline", inks::AMBER),
+        ];
         for (_, key, ink) in marks.into_iter().filter(|(on, ..)| *on) {
             let look = Type { ink, ..self.white(size) };
             let (text, radius) = (self.house.say(key), self.h * size * 0.34);
@@ -415,7 +419,7 @@ mod tests {
             class_name: Some("三年二班".into()),
             join_url: "http://192.0.2.2:8080/join".into(),
             code: Some("482913".into()),
-            marks: classroom_protocol::view::Marks { recording: true, live: true },
+            marks: classroom_protocol::view::Marks { recording: true, live: true, offline: true },
             notice: Some("classroom.toml, line 3: unknown field `nam`, expected `name` or `notice`".into()),
             hub_gone: true,
         };

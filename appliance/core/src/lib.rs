@@ -14,4 +14,5 @@ pub mod policy;
 pub mod register;
 pub mod room;
 pub mod throttle;
+pub mod uplink;
 pub mod usage;

@@ -88,13 +88,16 @@ pub struct Stage {
     pub tiles: Vec<Option<Tile>>,
 }
 
-/// Marks that every page and the panel must show while they hold (R-LIVE-3).
+/// Marks that every page and the panel must show while they hold (R-LIVE-3, R-DATA-3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Marks {
     /// The lesson is being recorded.
     pub recording: bool,
     /// Students at home are watching.
     pub live: bool,
+    /// The line to the world outside is cut; what is in the room goes on (R-DATA-3).
+    #[serde(default)]
+    pub offline: bool,
 }
 
 /// A running lesson as all of its people may know it.

@@ -80,8 +80,23 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, home, teach, staff, register, panels, media, ws, metrics, figures, library, policy, usage } =
-        parts;
+    let Parts {
+        gate,
+        pages,
+        join,
+        home,
+        teach,
+        staff,
+        register,
+        panels,
+        media,
+        ws,
+        metrics,
+        figures,
+        library,
+        policy,
+        usage,
+    } = parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)

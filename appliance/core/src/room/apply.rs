@@ -104,6 +104,10 @@ impl Room {
                 self.alerts = alerts;
                 Ok(vec![])
             }
+            Input::Uplink { down } => {
+                self.uplink_down = down;
+                Ok(vec![])
+            }
             Input::Tick => {
                 if let Some(lesson) = &mut self.lesson {
                     lesson.open_until = lesson.open_until.filter(|until| *until > now);

@@ -169,6 +169,11 @@ pub enum Input {
     PanelWaiting(bool),
     /// What is wrong with devices on the network now (R-POL-1, -2, -8).
     DeviceAlerts(Vec<DeviceAlert>),
+    /// The line to the world outside was cut or is back.
+    Uplink {
+        /// Cut.
+        down: bool,
+    },
     /// Time has come ([`Room::next_deadline`]).
     Tick,
 }
@@ -345,6 +350,8 @@ pub struct Room {
     panel_waiting: bool,
     #[serde(skip)]
     alerts: Vec<DeviceAlert>,
+    #[serde(skip)]
+    uplink_down: bool,
 }
 
 impl Default for Room {
@@ -360,6 +367,7 @@ impl Default for Room {
             panels: BTreeMap::new(),
             panel_waiting: false,
             alerts: Vec::new(),
+            uplink_down: false,
         }
     }
 }

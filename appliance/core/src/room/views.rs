@@ -148,7 +148,11 @@ impl Room {
 
     /// Nothing records yet (R-LIVE-3): that mark comes with its own part of the box.
     pub(super) fn marks(&self) -> Marks {
-        Marks { recording: false, live: self.lesson.as_ref().is_some_and(|lesson| lesson.home.watched()) }
+        Marks {
+            recording: false,
+            live: self.lesson.as_ref().is_some_and(|lesson| lesson.home.watched()),
+            offline: self.uplink_down,
+        }
     }
 }
 

@@ -123,6 +123,7 @@ export interface Stage {
 export interface Marks {
   recording: boolean;
   live: boolean;
+  offline?: boolean;
 }
 
 export interface LessonView {
