@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const ACCEPTS: Duration = Duration::from_secs(2);
 
 /// Tells the room when the line is cut and when it is back. Runs until it is aborted.
-pub async fn watch(probes: Vec<String>, room: RoomHandle) {
+pub(crate) async fn watch(probes: Vec<String>, room: RoomHandle) {
     let mut uplink = Uplink::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
