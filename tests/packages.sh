@@ -9,7 +9,7 @@ run=(build-essential cmake pkg-config libssl-dev nodejs npm
     gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-gl gstreamer1.0-x fonts-noto-cjk ca-certificates curl)
 test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plugins-bad-1.0 iproute2 nftables
     curl procps systemd)
-bench=(janus)
+bench=(janus nginx-light)
 deb=(dpkg-dev)
 image=(dpkg-dev mmdebstrap debian-archive-keyring e2fsprogs)
 emulator=(qemu-system-x86 ovmf mtools)

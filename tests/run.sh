@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test, the quick ones first, and says at the end which parts failed.
 # usage: run.sh [PART …]   parts: format pages build rust tidy http browsers netns; and image, which needs `make image`
+# usage: run.sh [PART …]   parts: format pages build rust tidy http library browsers netns
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=()
@@ -22,11 +23,11 @@ tidy() { cargo test --locked --workspace --test tidy; }
 # These start the real programs, real browsers and networks of their own: one at a time, so that each has the machine.
 box() { cargo test --locked --workspace --test "$1" -- --test-threads=1; }
 
-all=(format pages build rust tidy http browsers netns)
+all=(format pages build rust tidy http library browsers netns)
 for name in "${@:-${all[@]}}"; do
     case $name in
     pages | format | build | rust | tidy) part "$name" "$name" ;;
-    http | browsers | netns | image) part "$name" box "$name" ;;
+    http | library | browsers | netns | image) part "$name" box "$name" ;;
     *) echo "there is no part called $name" >&2 && exit 2 ;;
     esac
 done

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use appliance_core::{
+    library::{address::Hosts, evict::Limits, night::Night},
     pairing::Pairing,
     room::{Facts, Input},
     throttle::Rule as Tries,
@@ -22,11 +23,13 @@ use tokio::{
 };
 
 use crate::{
+    cache::Cache,
     clock,
     config::{Config, Listen, plain_allowed},
     discovery::{self, Announcement},
     effects,
-    media::{self, Limits, MediaConfig, MediaEvent, MediaHandle},
+    library::Library,
+    media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net,
     presence::{self, Presence},
     room,
@@ -67,6 +70,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (name, notice) = (config.room.name.clone(), config.room.notice.clone());
     let facts = Arc::new(Facts { room: name, join_url: format!("{base}/join"), notice });
 
+    let library = library(&config, &store, opened.set_aside.is_some()).await.context("the library")?;
+
     // The room, its task, and who executes what it decides.
     let kept = effects::restore(&store.rooms(), &store.lessons(), clock::now()).await.context("the room's state")?;
     let (task, room, effects_queue) = room::open(kept);
@@ -76,7 +81,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tcp: Some(door(&config.media.tcp, |name| sockets.tcp(name))?),
         addresses: offered(&config, &addresses.borrow()),
         data_dir: config.store.path.clone(),
-        limits: Limits { publishers: 64, viewers: usize::from(config.limits.sessions.get()), ..Limits::default() },
+        limits: MediaLimits {
+            publishers: 64,
+            viewers: usize::from(config.limits.sessions.get()),
+            ..MediaLimits::default()
+        },
     })
     .with_context(|| format!("the media port {}", config.media.udp))?;
 
@@ -91,7 +100,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
     let presence = Presence::default();
-    let parts = parts(&config, &store, &key, &room, &media, &owners, &presence, facts, (setup_tx, setup_rx), closing)?;
+    let parts = parts(
+        &config,
+        &store,
+        &key,
+        &room,
+        &media,
+        &owners,
+        &presence,
+        facts,
+        (&library, &recorder),
+        (setup_tx, setup_rx),
+        closing,
+    )?;
     for (account, tally) in store.failures().load().await.context("the failed sign-ins")? {
         parts.staff.sign_ins.restore(account, tally);
     }
@@ -108,6 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         own: addresses.clone(),
     });
     keepers.spawn(follow_devices);
+    keepers.spawn(library.clone().keep());
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
 
     let handle = Handle::new();
@@ -165,7 +187,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!(%error, "the media thread was gone already");
     }
     // With the last handle the room's task ends, then the tasks that follow it, then the executor's queue is empty.
-    drop((parts, router, room, media));
+    drop((parts, router, room, media, library));
     let ended = tokio::time::timeout(GOODBYE * 2, async {
         while tasks.join_next().await.is_some() {}
         executor.await
@@ -187,6 +209,7 @@ fn parts(
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
+    (library, recorder): (&Library, &Recorder),
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -228,6 +251,13 @@ fn parts(
             thumbnails,
             most_students: usize::from(config.limits.students.get()),
             audit: audit.clone(),
+        },
+        library: web::library::LibraryState {
+            library: library.clone(),
+            key: key.clone(),
+            audit: audit.clone(),
+            room: room.clone(),
+            recorder: recorder.clone(),
         },
         staff: web::staff::StaffState {
             accounts,
@@ -274,6 +304,19 @@ fn parts(
     })
 }
 
+/// The library: its list in the store, its content in a folder of its own.
+async fn library(config: &Config, store: &Store, list_lost: bool) -> anyhow::Result<Library> {
+    let of = &config.library;
+    let folder = of.path.clone().unwrap_or_else(|| config.store.path.join("library"));
+    let megabytes = |count: u64| count.saturating_mul(1_000_000);
+    let limits = Limits { most: megabytes(of.most_mb), keep_free: megabytes(of.keep_free_mb) };
+    let hosts = Hosts { only: of.hosts.clone(), private: of.private_hosts.clone() };
+    let night = Night { from: of.night_from, until: of.night_until, budget: megabytes(of.night_mb) };
+    let cache = Cache::open(&folder, limits, hosts)?;
+    let opened = Library::open(folder, cache, store.library(), night, megabytes(of.upload_mb), list_lost);
+    opened.await.map_err(|error| anyhow::anyhow!("{error:?}"))
+}
+
 /// The table of routes without a running box, for `appliance routes`.
 ///
 /// # Errors
@@ -290,9 +333,10 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         tcp: None,
         addresses: vec![any.ip()],
         data_dir: folder.clone(),
-        limits: Limits::default(),
+        limits: MediaLimits::default(),
     })?;
     let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
+    let recorder = Recorder::new(opened.store.usage(), Arc::new(SchoolKey::load_or_create(&folder)?));
     let parts = parts(
         &config,
         &opened.store,
@@ -302,6 +346,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &web::media::Owners::default(),
         &Presence::default(),
         facts,
+        (&library(&config, &opened.store, false).await?, &recorder),
         watch::channel(false),
         watch::channel(false).1,
     )?;

@@ -9,6 +9,7 @@ use std::{
     str::FromStr,
 };
 
+use appliance_core::library::night::Minute;
 use classroom_protocol::{
     Millis,
     catalogue::{self, Lang},
@@ -32,6 +33,8 @@ pub struct Config {
     pub media: Media,
     /// What the box keeps.
     pub store: StoreFolder,
+    /// Learning content kept in the room.
+    pub library: Library,
     /// Announcing the room to tablets.
     pub discovery: Discovery,
     /// Figures for monitoring.
@@ -101,6 +104,52 @@ pub struct Media {
 pub struct StoreFolder {
     /// Folder of the database, the box's key and the media certificate. Default `/var/lib/classroom`.
     pub path: PathBuf,
+}
+
+/// `[library]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Library {
+    /// Folder of the content. Default none: `library` in the folder of `[store]`.
+    pub path: Option<PathBuf>,
+    /// Most megabytes of content. Default 20000.
+    pub most_mb: u64,
+    /// Megabytes of the disk that stay free for everything else. Default 1000.
+    pub keep_free_mb: u64,
+    /// Most megabytes of one upload. Default 4000.
+    pub upload_mb: u64,
+    /// When fetching at night begins, on the school's clock. Default `22:00`.
+    #[serde(deserialize_with = "minute")]
+    pub night_from: Minute,
+    /// When it ends. Default `06:00`. The same as `night_from`: at any time.
+    #[serde(deserialize_with = "minute")]
+    pub night_until: Minute,
+    /// Most megabytes of one night. Default 10000.
+    pub night_mb: u64,
+    /// If not empty: the only hosts that content may come from. Default none: any public host that a teacher names.
+    pub hosts: Vec<String>,
+    /// Hosts that content may come from although their address is not public, with a port if it is not the usual one.
+    pub private_hosts: Vec<String>,
+}
+
+fn minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Minute, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+impl Default for Library {
+    fn default() -> Self {
+        Self {
+            path: None,
+            most_mb: 20_000,
+            keep_free_mb: 1_000,
+            upload_mb: 4_000,
+            night_from: Minute::at(22, 0),
+            night_until: Minute::at(6, 0),
+            night_mb: 10_000,
+            hosts: Vec::new(),
+            private_hosts: Vec::new(),
+        }
+    }
 }
 
 /// `[discovery]`
@@ -366,6 +415,9 @@ impl Config {
                 format!("{bad} is no address that a client can reach; leave the list empty to have it learned");
             return Err(("[media] addresses", reason));
         }
+        if self.library.upload_mb > self.library.most_mb {
+            return Err(("[library] upload_mb", "an upload must fit into the library; write at most most_mb".into()));
+        }
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
         }
@@ -378,6 +430,9 @@ impl Config {
             *path = folder.join(&*path);
         }
         self.store.path = folder.join(&self.store.path);
+        if let Some(path) = &mut self.library.path {
+            *path = folder.join(&*path);
+        }
     }
 }
 
@@ -453,6 +508,8 @@ mod tests {
             ("[media]\naddresses = ['0.0.0.0']", "[media] addresses", "leave the list empty"),
             ("[limits]\nstudents = 0", "line 2", "nonzero"),
             ("[limits]\nstudents = 100", "[limits] students", "at most 99"),
+            ("[library]\nnight_from = '25:00'", "line 2", "write it as \"22:00\""),
+            ("[library]\nmost_mb = 1", "[library] upload_mb", "at most most_mb"),
             ("[log]\nformat = 'xml'", "line 2", "expected `text` or `json`"),
         ] {
             let error = parse(text).expect_err(text);

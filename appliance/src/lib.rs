@@ -1,6 +1,7 @@
 //! The classroom hub: pages, WHIP/WHEP, the forwarder, rooms and lessons. `ARCHITECTURE.md` is the map.
 
 pub mod app;
+pub mod cache;
 pub mod card;
 pub mod clock;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod discovery;
 pub mod doctor;
 mod effects;
 pub mod keyfile;
+pub mod library;
 pub mod media;
 pub mod neighbours;
 pub mod net;

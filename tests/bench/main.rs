@@ -9,7 +9,9 @@ mod direct;
 mod glass;
 mod image;
 mod janus;
+mod library;
 mod memory;
+mod nginx;
 mod panel;
 mod peer;
 mod report;
@@ -57,6 +59,7 @@ async fn main() -> Result<ExitCode> {
     let mut rows = Vec::new();
     cast::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
+    library::run(&settings, &mut rows).await;
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

@@ -5,6 +5,7 @@
 
 mod class;
 mod interop;
+mod library;
 mod panel_page;
 mod school;
 mod tablets;

@@ -103,6 +103,18 @@ pub(super) const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     ("PATCH",  "/whep/{source}/{session}",    "/whep/seat-01/none",           FRAGMENT,         "- x x x x + + + x x"),
     ("DELETE", "/whep/{source}/{session}",    "/whep/seat-01/none",           NONE,             "- x x x x + + + x x"),
     ("POST",   "/whep/{source}/{session}/layer", "/whep/seat-01/none/layer",  r#"{"max":"h"}"#, "- x x x x + + + x x"),
+    ("GET",    "/library",                    "/library",                     NONE,             "+ + + + + + + + + +"),
+    ("GET",    "/library/{key}/poster",       "/library/none/poster",         NONE,             "- x + + x + + + x x"),
+    ("GET",    "/library/{key}/c/{*name}",    "/library/none/c/a.mp4",        NONE,             "- x + + x + + + x x"),
+    ("GET",    "/api/library",                "/api/library",                 NONE,             "- x + + x + + + x x"),
+    ("POST",   "/api/library/pass",           "/api/library/pass",            EMPTY,            "- x + + x x x x x x"),
+    ("POST",   "/api/library/pins",           "/api/library/pins",            EMPTY,            "- x x x x + + x x x"),
+    ("POST",   "/api/library/uploads",        "/api/library/uploads",         EMPTY,            "- x x x x + + x x x"),
+    ("POST",   "/api/library/{key}/opened",   "/api/library/none/opened",     EMPTY,            "- x + + x x x x x x"),
+    ("POST",   "/api/library/{key}/watched",  "/api/library/none/watched",    EMPTY,            "- x + + x x x x x x"),
+    ("PATCH",  "/api/library/{key}",          "/api/library/none",            EMPTY,            "- x x x x + + x x x"),
+    ("DELETE", "/api/library/{key}",          "/api/library/none",            NONE,             "- x x x x + + x x x"),
+    ("PUT",    "/api/library/{key}/poster",   "/api/library/none/poster",     JPEG,             "- x x x x + + x x x"),
     ("GET",    "/metrics",                    "/metrics",                     NONE,             "- x x x x x x x x +"),
 ];
 

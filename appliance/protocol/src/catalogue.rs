@@ -17,6 +17,7 @@ pub enum Lang {
 const FILES: &[&str] = &[
     include_str!("../catalogue/common.json"),
     include_str!("../catalogue/join.json"),
+    include_str!("../catalogue/library.json"),
     include_str!("../catalogue/panel.json"),
     include_str!("../catalogue/policy.json"),
     include_str!("../catalogue/problem.json"),

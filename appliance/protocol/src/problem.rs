@@ -75,6 +75,18 @@ pub enum ProblemCode {
     Changed,
     /// The box serves as many of these as it can.
     Full,
+    /// The library is full: remove or unpin something first.
+    LibraryFull,
+    /// The disk is full.
+    DiskFull,
+    /// The place that the content comes from does not answer, or not with the content.
+    OriginSilent,
+    /// The address is none that the box may fetch from.
+    AddressRefused,
+    /// The place that the content comes from forbids copies.
+    CopiesForbidden,
+    /// The stream is live or protected, or its manifest can't be read.
+    StreamUnfit,
     /// The box could not do it; the log says why.
     Internal,
 }
@@ -117,6 +129,12 @@ impl ProblemCode {
             Self::FileColumns => "file-columns",
             Self::Changed => "changed",
             Self::Full => "full",
+            Self::LibraryFull => "library-full",
+            Self::DiskFull => "disk-full",
+            Self::OriginSilent => "origin-silent",
+            Self::AddressRefused => "address-refused",
+            Self::CopiesForbidden => "copies-forbidden",
+            Self::StreamUnfit => "stream-unfit",
             Self::Internal => "internal",
         }
     }
@@ -129,7 +147,12 @@ impl ProblemCode {
             | Self::NoSuchSeat
             | Self::FileEncoding
             | Self::FileUnreadable
-            | Self::FileColumns => 422,
+            | Self::FileColumns
+            | Self::AddressRefused
+            | Self::CopiesForbidden
+            | Self::StreamUnfit => 422,
+            Self::LibraryFull | Self::DiskFull => 507,
+            Self::OriginSilent => 502,
             Self::BadSdp => 400,
             Self::WrongContentType => 415,
             Self::TooLarge => 413,

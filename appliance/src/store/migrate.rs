@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_usage.sql"),
     include_str!("migrations/0003_register.sql"),
+    include_str!("migrations/0004_library.sql"),
 ];
 
 /// Runs what is missing, each migration in a transaction of its own with the new version number.

@@ -12,6 +12,7 @@ pub mod demo;
 mod error;
 mod failures;
 mod lessons;
+mod library;
 mod migrate;
 mod panels;
 mod register;
@@ -38,6 +39,7 @@ pub use codes::{CodeRefused, Codes, Purpose};
 pub use error::StoreError;
 pub use failures::Failures;
 pub use lessons::{Evidence, Lessons, NewLesson, Showing};
+pub use library::{LibraryItem, LibraryItems};
 pub use panels::{Panel, PanelId, Panels};
 pub use register::{ConsentLink, PastLoan, Registers};
 pub use room::{Rooms, SavedRoom};
@@ -155,6 +157,11 @@ impl Store {
     /// Lessons and who was on the panel.
     pub fn lessons(&self) -> Lessons {
         Lessons(self.db.clone())
+    }
+
+    /// What is in the library.
+    pub fn library(&self) -> LibraryItems {
+        LibraryItems(self.db.clone())
     }
 
     /// Teachers and their sessions.

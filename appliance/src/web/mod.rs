@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod gate;
 pub mod join;
+pub mod library;
 pub mod media;
 pub mod metrics;
 pub mod pages;
@@ -23,10 +24,15 @@ use axum::{
     http::{HeaderName, HeaderValue, Method},
 };
 use tower::ServiceBuilder;
-use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
+use tower_http::{
+    compression::{CompressionLayer, DefaultPredicate, Predicate as _},
+    set_header::SetResponseHeaderLayer,
+};
 
 pub use routes::Declared;
 use routes::Routes;
+
+use crate::library::POSTER;
 
 /// The state of each group of routes, made by the wiring.
 pub struct Parts {
@@ -38,6 +44,8 @@ pub struct Parts {
     pub join: join::JoinState,
     /// Teachers.
     pub teach: teach::TeachState,
+    /// The library.
+    pub library: library::LibraryState,
     /// Accounts.
     pub staff: staff::StaffState,
     /// The school office.
@@ -60,7 +68,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, teach, staff, register, panels, media, ws, metrics } = parts;
+    let Parts { gate, pages, join, teach, library, staff, register, panels, media, ws, metrics } = parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
@@ -121,24 +129,43 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at_with_limit(PATCH, "/whep/{source}/{session}", Rule::Viewer, media::OFFER_BYTES, media::patch, media)
         .at(DELETE, "/whep/{source}/{session}", Rule::Viewer, media::close, media)
         .at(POST, "/whep/{source}/{session}/layer", Rule::Viewer, media::layer, media)
+        .at(GET, "/library", Rule::Public, pages::library, pages)
+        .at(GET, "/library/{key}/poster", Rule::Member, library::poster, library)
+        .at(GET, "/library/{key}/c/{*name}", Rule::Member, library::content, library)
+        .at(GET, "/api/library", Rule::Member, library::list, library)
+        .at(POST, "/api/library/pass", Rule::Student, library::pass, library)
+        .at(POST, "/api/library/pins", Rule::Staff, library::pin, library)
+        .at_streaming(POST, "/api/library/uploads", Rule::Staff, library::upload, library)
+        .at(POST, "/api/library/{key}/opened", Rule::Student, library::opened, library)
+        .at(POST, "/api/library/{key}/watched", Rule::Student, library::watched, library)
+        .at(PATCH, "/api/library/{key}", Rule::Staff, library::change, library)
+        .at(DELETE, "/api/library/{key}", Rule::Staff, library::remove, library)
+        .at_with_limit(PUT, "/api/library/{key}/poster", Rule::Staff, POSTER, library::keep_poster, library)
         .at(GET, "/metrics", Rule::Ops, metrics::metrics, metrics)
         .finish();
     let fixed = |name, value| {
         SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
+    // The library's content comes with a stricter policy of its own.
+    let policy = SetResponseHeaderLayer::if_not_present(
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
+             connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    );
     let router = router.fallback(pages::nowhere).layer(
         ServiceBuilder::new()
-            .layer(fixed(
-                "content-security-policy",
-                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
-                 connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-            ))
+            .layer(policy)
             .layer(fixed("x-content-type-options", "nosniff"))
             .layer(fixed("referrer-policy", "no-referrer"))
             .layer(fixed("cross-origin-opener-policy", "same-origin"))
             .layer(fixed("cross-origin-resource-policy", "same-origin"))
-            .layer(fixed("permissions-policy", "display-capture=(self), camera=(self), microphone=(self), geolocation=()"))
-            .layer(CompressionLayer::new()),
+            .layer(fixed(
+                "permissions-policy",
+                "display-capture=(self), camera=(self), microphone=(self), geolocation=()",
+            ))
+            .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(library::compressible))),
     );
     (router, table)
 }

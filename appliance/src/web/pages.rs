@@ -57,6 +57,11 @@ pub async fn consent() -> Response {
     page("consent.html")
 }
 
+/// `GET /library`.
+pub async fn library() -> Response {
+    page("library.html")
+}
+
 /// `GET /assets/{*path}`: names carry a hash of the content, so they may be kept for ever.
 pub async fn asset(Path(path): Path<String>) -> Response {
     let mut response = file(&format!("assets/{path}"));

@@ -61,11 +61,46 @@ impl Routes {
     /// Adds a route whose body may have up to `limit` bytes.
     #[must_use]
     pub(super) fn at_with_limit<H, T, S>(
-        mut self,
+        self,
         method: Method,
         path: &'static str,
         rule: Rule,
         limit: usize,
+        handler: H,
+        state: &S,
+    ) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.with(method, path, rule, Some(limit), handler, state)
+    }
+
+    /// Adds a route whose handler reads the body itself as it comes, and bounds its size and its slowness.
+    #[must_use]
+    pub(super) fn at_streaming<H, T, S>(
+        self,
+        method: Method,
+        path: &'static str,
+        rule: Rule,
+        handler: H,
+        state: &S,
+    ) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.with(method, path, rule, None, handler, state)
+    }
+
+    fn with<H, T, S>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        rule: Rule,
+        limit: Option<usize>,
         handler: H,
         state: &S,
     ) -> Self
@@ -96,7 +131,8 @@ impl Routes {
 struct Guard {
     gate: Gate,
     rule: Rule,
-    limit: usize,
+    /// Most bytes of the body, which is read before the handler runs; none: the handler reads it.
+    limit: Option<usize>,
 }
 
 /// Lets a request through whose caller the rule admits, with its whole body in memory: so a slow or endless body ends
@@ -104,24 +140,32 @@ struct Guard {
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let who = guard.gate.who(&request).await;
     let (mut parts, body) = request.into_parts();
+    let Some(limit) = guard.limit else {
+        let mut response = match admitted(&guard, who) {
+            Ok(who) => {
+                parts.extensions.insert(who);
+                return next.run(Request::from_parts(parts, body)).await;
+            }
+            Err(refusal) => refusal.into_response(),
+        };
+        // Whatever of the body is still to come is not read.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    };
     let declared =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let body = if declared.is_some_and(|size| size > guard.limit) {
+    let body = if declared.is_some_and(|size| size > limit) {
         Err(Problem::new(ProblemCode::TooLarge))
     } else {
-        match timeout(PATIENCE, to_bytes(body, guard.limit)).await {
+        match timeout(PATIENCE, to_bytes(body, limit)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(_)) => Err(Problem::new(ProblemCode::TooLarge)),
             Err(_) => Err(Problem { status: 408, ..Problem::new(ProblemCode::BadInput).field("body") }),
         }
     };
     let whole = body.is_ok();
-    let mut response = match (who, body) {
+    let mut response = match (admitted(&guard, who), body) {
         (Err(refusal), _) => refusal.into_response(),
-        (Ok(who), _) if !guard.rule.admits(&who) => {
-            let code = if who == Who::Nobody { ProblemCode::SignedOut } else { ProblemCode::NotAllowed };
-            Refusal::from(code).into_response()
-        }
         (Ok(_), Err(problem)) => Refusal::from(problem).into_response(),
         (Ok(who), Ok(body)) => {
             parts.extensions.insert(who);
@@ -132,6 +176,14 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+fn admitted(guard: &Guard, who: Result<Who, Refusal>) -> Result<Who, Refusal> {
+    let who = who?;
+    if guard.rule.admits(&who) {
+        return Ok(who);
+    }
+    Err(if who == Who::Nobody { ProblemCode::SignedOut } else { ProblemCode::NotAllowed }.into())
 }
 
 /// Who passed the gate; every handler can ask.

@@ -2,12 +2,13 @@
 
 import common from '../../../protocol/catalogue/common.json';
 import join from '../../../protocol/catalogue/join.json';
+import library from '../../../protocol/catalogue/library.json';
 import panel from '../../../protocol/catalogue/panel.json';
 import problem from '../../../protocol/catalogue/problem.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...join, ...panel, ...problem, ...school, ...teach };
+const catalogue = { ...common, ...join, ...library, ...panel, ...problem, ...school, ...teach };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';

@@ -229,6 +229,12 @@ export type ProblemCode =
   | 'file-columns'
   | 'changed'
   | 'full'
+  | 'library-full'
+  | 'disk-full'
+  | 'origin-silent'
+  | 'address-refused'
+  | 'copies-forbidden'
+  | 'stream-unfit'
   | 'internal';
 
 export interface Problem {

@@ -79,6 +79,8 @@ export interface components {
                 lesson?: null | components["schemas"]["LessonView"];
                 /** @description Recording and live marks. */
                 marks: components["schemas"]["Marks"];
+                /** @description What is wrong with the box's settings; shown while nothing is cast. */
+                notice?: string | null;
                 /** @description The room's name. */
                 room: string;
                 /** @description The stage. */
@@ -303,6 +305,8 @@ export interface components {
             lesson?: null | components["schemas"]["LessonView"];
             /** @description Recording and live marks. */
             marks: components["schemas"]["Marks"];
+            /** @description What is wrong with the box's settings; shown while nothing is cast. */
+            notice?: string | null;
             /** @description The room's name. */
             room: string;
             /** @description The stage. */
@@ -351,7 +355,7 @@ export interface components {
          * @description What went wrong. The words for people are in the catalogue under `problem.{code}`.
          * @enum {string}
          */
-        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "internal";
+        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "library-full" | "disk-full" | "origin-silent" | "address-refused" | "copies-forbidden" | "stream-unfit" | "internal";
         /**
          * @description Why something is allowed or refused.
          * @enum {string}

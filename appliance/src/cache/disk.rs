@@ -1,0 +1,231 @@
+//! The files of one state of an object: `N.GENERATION.data`, a map that says which segments of it are whole, and
+//! `N.json` that says which generation is the present one.
+//!
+//! **What a crash leaves is never served unless it is whole.** A segment's hash enters the map only after the segment's
+//! bytes are synced; a torn record at the end of the map is cut off; and a segment that a former run wrote is hashed
+//! again before its first byte is served. `N.json` is replaced in one step. Whatever is not in the map is fetched again.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use appliance_core::library::{origin::Validators, segment};
+use aws_lc_rs::digest;
+use classroom_protocol::Millis;
+use nix::fcntl::{FallocateFlags, fallocate};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of one record of the map: index, hash, check.
+const RECORD: usize = 8 + 32 + 8;
+
+/// SHA-256 of a segment.
+pub(super) type Hash = [u8; 32];
+
+/// What `N.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Meta {
+    /// Names the files; random, so that two states of an object never share a tag.
+    pub(super) generation: String,
+    /// Bytes of the whole object. Without a size nothing is kept across a restart.
+    pub(super) size: Option<u64>,
+    /// Media type as it will be served.
+    pub(super) content_type: String,
+    /// The origin's validators.
+    pub(super) validators: Validators,
+    /// How long it is fresh after `checked_at`, in milliseconds.
+    pub(super) fresh_ms: u64,
+    /// When the origin last said that this is its present state.
+    pub(super) checked_at: Millis,
+}
+
+/// The open files of one generation.
+#[derive(Debug)]
+pub(super) struct Files {
+    data: File,
+    map: Mutex<File>,
+    generation: String,
+}
+
+/// SHA-256.
+fn sha256(parts: &[&[u8]]) -> Hash {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn path(folder: &Path, part: u32, generation: &str, end: &str) -> PathBuf {
+    folder.join(format!("{part}.{generation}.{end}"))
+}
+
+/// What was renamed or made in `folder` is on the disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// A file is there whole or as it was before, also when the power fails.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+impl Meta {
+    /// Makes this the present state of part `part`.
+    pub(super) fn save(&self, folder: &Path, part: u32) -> io::Result<()> {
+        replace(&folder.join(format!("{part}.json")), &serde_json::to_vec(self)?)
+    }
+
+    /// The present state, if there is one that can be read.
+    pub(super) fn load(folder: &Path, part: u32) -> Option<Self> {
+        serde_json::from_slice(&fs::read(folder.join(format!("{part}.json"))).ok()?).ok()
+    }
+}
+
+impl Files {
+    /// Makes the files. With a `size` the disk's room is taken at once, so that a disk that is too full says so now.
+    pub(super) fn create(folder: &Path, part: u32, generation: &str, size: Option<u64>) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let open = |end| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(true).mode(0o600);
+            options.open(path(folder, part, generation, end))
+        };
+        let (data, map) = (open("data")?, open("map")?);
+        if let Some(size) = size.filter(|size| *size > 0) {
+            let length = i64::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            match fallocate(&data, FallocateFlags::empty(), 0, length) {
+                Ok(()) | Err(nix::errno::Errno::EOPNOTSUPP | nix::errno::Errno::ENOSYS) => {}
+                Err(error) => {
+                    drop((data, map));
+                    Self::delete(folder, part, generation);
+                    return Err(error.into());
+                }
+            }
+        }
+        sync_folder(folder)?;
+        Ok(Self { data, map: Mutex::new(map), generation: generation.to_owned() })
+    }
+
+    /// Opens the files of a former run and gives the segments that its map vouches for, with their hashes.
+    pub(super) fn open(folder: &Path, part: u32, generation: &str) -> io::Result<(Self, Vec<(u64, Hash)>)> {
+        let data = OpenOptions::new().read(true).write(true).open(path(folder, part, generation, "data"))?;
+        let mut map = OpenOptions::new().read(true).write(true).open(path(folder, part, generation, "map"))?;
+        let mut bytes = Vec::new();
+        map.read_to_end(&mut bytes)?;
+        let mut records = Vec::new();
+        for record in bytes.chunks_exact(RECORD) {
+            let (said, check) = record.split_at(RECORD - 8);
+            if sha256(&[generation.as_bytes(), said])[..8] != *check {
+                break;
+            }
+            let (index, hash) = said.split_at(8);
+            let (Ok(index), Ok(hash)) = (index.try_into(), hash.try_into()) else { break };
+            records.push((u64::from_le_bytes(index), hash));
+        }
+        // What follows a torn record would stand in the wrong place.
+        map.set_len((records.len() * RECORD) as u64)?;
+        Ok((Self { data, map: Mutex::new(map), generation: generation.to_owned() }, records))
+    }
+
+    /// Writes bytes; they are not vouched for until [`Self::seal`].
+    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.data.write_all_at(bytes, at)
+    }
+
+    /// Reads `length` bytes.
+    pub(super) fn read(&self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.data.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+
+    /// The hash of a segment as it lies on the disk now.
+    pub(super) fn hash(&self, index: u64, size: u64) -> io::Result<Hash> {
+        let (from, to) = segment(index, size);
+        let length = usize::try_from(to - from).unwrap_or(0);
+        Ok(sha256(&[&self.read(from, length)?]))
+    }
+
+    /// Vouches for whole segments: bytes first, then the map.
+    pub(super) fn seal(&self, indexes: &[u64], size: u64) -> io::Result<()> {
+        let mut records = Vec::with_capacity(indexes.len() * RECORD);
+        for index in indexes {
+            let start = records.len();
+            let hash = self.hash(*index, size)?;
+            records.extend_from_slice(&index.to_le_bytes());
+            records.extend_from_slice(&hash);
+            let check = sha256(&[self.generation.as_bytes(), &records[start..]]);
+            records.extend_from_slice(&check[..8]);
+        }
+        self.data.sync_data()?;
+        // One writer at a time; a record that is half written when the process ends is cut off at the next start.
+        let map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = map.metadata()?.len();
+        map.write_all_at(&records, end)?;
+        map.sync_data()
+    }
+
+    /// Removes the files of a generation. Readers that have them open go on.
+    pub(super) fn delete(folder: &Path, part: u32, generation: &str) {
+        for end in ["data", "map"] {
+            let path = path(folder, part, generation, end);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, path = %path.display(), "an old file of the library stays");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use appliance_core::library::SEGMENT;
+
+    use super::*;
+
+    #[test]
+    fn a_torn_map_vouches_for_nothing_more_than_it_knows() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let size = 3 * SEGMENT + 5;
+        let files = Files::create(folder.path(), 0, "g", Some(size)).unwrap();
+        for index in 0..4 {
+            let (from, to) = segment(index, size);
+            files.write(from, &vec![u8::try_from(index).unwrap(); usize::try_from(to - from).unwrap()]).unwrap();
+        }
+        files.seal(&[0, 3], size).unwrap();
+        files.seal(&[1], size).unwrap();
+        drop(files);
+        let map = path(folder.path(), 0, "g", "map");
+        let whole = fs::read(&map).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&map, &whole[..cut]).unwrap();
+            let (files, known) = Files::open(folder.path(), 0, "g").unwrap();
+            assert_eq!(known.len(), cut / RECORD);
+            assert!(known.iter().all(|(index, hash)| files.hash(*index, size).unwrap() == *hash));
+        }
+        // A bit that flipped in the map, and one of another generation.
+        let mut bent = whole.clone();
+        bent[RECORD + 12] ^= 1;
+        fs::write(&map, &bent).unwrap();
+        assert_eq!(Files::open(folder.path(), 0, "g").unwrap().1.len(), 1);
+        fs::write(&map, &whole).unwrap();
+        fs::rename(&map, path(folder.path(), 0, "h", "map")).unwrap();
+        fs::rename(path(folder.path(), 0, "g", "data"), path(folder.path(), 0, "h", "data")).unwrap();
+        assert_eq!(Files::open(folder.path(), 0, "h").unwrap().1.len(), 0);
+    }
+}
