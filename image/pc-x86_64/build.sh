@@ -95,7 +95,7 @@ disk() {
         mount --bind "$3" "$2/out"
         mount -t proc proc "$2/proc"
         exec chroot "$2" /usr/bin/env -i PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8 \
-            systemd-repart --empty=create --size=auto --offline=yes --dry-run=no --no-pager \
+            systemd-repart --empty=create --size=auto --offline=yes --dry-run=no --no-pager --sector-size=512 \
             --definitions=/build/tree/usr/lib/repart.d "/out/$4"
     ' sh "$build" "$with" "$work" "$(basename "$image")" >"$build/repart.log" 2>&1 || {
         cat "$build/repart.log" >&2
