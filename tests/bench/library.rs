@@ -77,7 +77,7 @@ async fn origin() -> Result<Origin> {
 
 async fn hub_class() -> Result<Class> {
     let origin = origin().await?;
-    let config = format!("[library]\nprivate_hosts = [\"{}\"]\n", origin.host());
+    let config = format!("[library]\nnight_mb = 0\nprivate_hosts = [\"{}\"]\n", origin.host());
     let hub = Hub::start_with(hub::Options { config, ..hub::Options::default() }).await?;
     let teacher = hub.teacher().await?;
     let code = teacher.start_lesson(3).await?;

@@ -97,7 +97,11 @@ async fn cold_ranges_are_fetched_first_and_once() -> Result<()> {
     }
     assert_eq!(whole.await??, (body.len(), None));
     let share = room.origin.sent() as f64 / body.len() as f64;
-    println!("cold ranges: origin bytes ×{share:.4}, {} requests", room.origin.asked().len());
+    println!(
+        "cold ranges: origin bytes ×{share:.4}, {} requests: {:?}",
+        room.origin.asked().len(),
+        room.origin.asked()
+    );
     assert!(share <= 1.05, "the origin sent ×{share}");
     Ok(())
 }
