@@ -55,7 +55,5 @@ export const checks: [
   Check<P.Permit, S['Permit']>,
   Check<P.DeviceState, S['DeviceState']>,
 ] = [
-  true, true, true, true, true, true,
-  true, true, true, true, true, true, true, true, true, true, true, true,
-  true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+  true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
 ];

@@ -26,7 +26,9 @@ export type TeacherCommand =
   | { do: 'approve'; seat: Seat }
   | { do: 'decline'; seat: Seat }
   | { do: 'free-seat'; seat: Seat }
-  | { do: 'invite-home'; seat: Seat, do: 'permit'; what: Permission; minutes?: number, do: 'forbid'; what: Permission }
+  | { do: 'permit'; what: Permission; minutes?: number }
+  | { do: 'forbid'; what: Permission }
+  | { do: 'invite-home'; seat: Seat }
   | { do: 'revoke-home'; seat: Seat }
   | { do: 'microphone'; seat: Seat; on: boolean }
   | { do: 'lower-hand'; seat: Seat }

@@ -7,6 +7,23 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One line of the school's record of network access (R-POL-6, R-POL-20). */
+        AccessLine: {
+            /** @description Its address. */
+            address: string;
+            /** @description Whether it was allowed. */
+            allow: boolean;
+            /** @description When. */
+            at: components["schemas"]["u64"];
+            /** @description The device's code in the register, if it was known. */
+            device?: string | null;
+            /** @description Id of the lesson. */
+            lesson?: string | null;
+            /** @description The name that was asked for. */
+            name: string;
+            /** @description The rule that decided. */
+            rule: string;
+        };
         /**
          * @description What a person does, beside opening hosts and programs.
          * @enum {string}
@@ -51,10 +68,72 @@ export interface components {
             what: components["schemas"]["DeviceTrouble"];
         };
         /**
+         * @description What the register says of a device (R-POL-1, R-POL-24).
+         * @enum {string}
+         */
+        DeviceState: "unknown" | "shared" | "lent" | "own" | "staff" | "repair" | "lost" | "suspended";
+        /**
          * @description What a teacher is told of a device.
          * @enum {string}
          */
         DeviceTrouble: "unknown" | "not-borrower" | "lost";
+        /**
+         * @description One message of the hub on `GET /api/ws`.
+         *
+         *     Resume: connect with `?after=SEQ`; when nothing has changed since, the hub answers `current`.
+         */
+        Envelope_HomeView: {
+            /** @description The hub's clock. */
+            now: components["schemas"]["u64"];
+            /**
+             * Format: int64
+             * @description Grows with every change; survives a restart of the hub.
+             */
+            seq: number;
+            /** @enum {string} */
+            type: "view";
+            /** @description What a student at home sees (`/home`). */
+            view: {
+                /**
+                 * Format: int32
+                 * @description Place in the queue of raised hands, 1 is next; none when the hand is down.
+                 */
+                hand?: number | null;
+                /** @description There is sound from the room or from the picture. */
+                heard: boolean;
+                /** @description The running lesson. */
+                lesson: components["schemas"]["LessonView"];
+                /** @description Recording and live marks. */
+                marks: components["schemas"]["Marks"];
+                /** @description Whether the student may speak: WHIP, sound only, at `/whip/{source}` of the pass. */
+                microphone: components["schemas"]["Microphone"];
+                /** @description The student's name. */
+                name: string;
+                /** @description The room's name. */
+                room: string;
+                /** @description The student's seat. */
+                seat: components["schemas"]["Seat"];
+                /** @description Name of another student at home who speaks now. */
+                speaker?: string | null;
+                /** @description What the program shows: WHEP at `/whep/program`. */
+                watching: components["schemas"]["Watching"];
+            };
+        } | {
+            /** @description The hub's clock. */
+            now: components["schemas"]["u64"];
+            /**
+             * Format: int64
+             * @description The newest number.
+             */
+            seq: number;
+            /** @enum {string} */
+            type: "current";
+        } | {
+            /** @description Why, as a code of the catalogue (`problem.*`). */
+            code: string;
+            /** @enum {string} */
+            type: "bye";
+        };
         /**
          * @description One message of the hub on `GET /api/ws`.
          *
@@ -85,6 +164,7 @@ export interface components {
                 room: string;
                 /** @description The stage. */
                 stage: components["schemas"]["Stage"];
+                voice?: null | components["schemas"]["Voice"];
             };
         } | {
             /** @description The hub's clock. */
@@ -188,6 +268,8 @@ export interface components {
                 panels: components["schemas"]["PanelState"][];
                 /** @description The room's name. */
                 room: string;
+                /** @description The room's own camera and microphone send: students at home hear the room. */
+                room_live: boolean;
                 /** @description The seats of the class, in order. */
                 seats: components["schemas"]["SeatView"][];
                 /** @description The other sources that can be shown: the teacher's screen, WHIP programs. */
@@ -213,6 +295,71 @@ export interface components {
             /** @enum {string} */
             type: "bye";
         };
+        /** @description What a student at home asks (`POST /api/home/command`). */
+        HomeCommand: {
+            /** @enum {string} */
+            do: "raise-hand";
+            /** @description Up or down. */
+            up: boolean;
+        } | {
+            /** @enum {string} */
+            do: "leave";
+        };
+        /** @description A personal link for a student at home (answer to `POST /api/seats/{seat}/home-link`). */
+        HomeLink: {
+            /** @description The student's name. */
+            name: string;
+            /** @description The same as a QR code, an SVG picture. */
+            qr: string;
+            /** @description The address to open at home; good for this lesson and this student only. */
+            url: string;
+        };
+        /** @description A home student's pass (answer to `POST /api/home/join`). */
+        HomePass: {
+            /** @description The student's name. */
+            name: string;
+            /** @description The seat. */
+            seat: components["schemas"]["Seat"];
+            /** @description Where to speak: `/whip/{source}`, while the microphone is open. */
+            source: components["schemas"]["SourceId"];
+            /** @description Bearer token of this session. */
+            token: string;
+        };
+        /** @description A student at home, for the teacher. */
+        HomeSeat: {
+            hand_at?: null | components["schemas"]["u64"];
+            joined_at?: null | components["schemas"]["u64"];
+            /** @description The microphone. */
+            microphone: components["schemas"]["Microphone"];
+            /** @description The student's page is connected now. */
+            online: boolean;
+        };
+        /** @description What a student at home sees (`/home`). */
+        HomeView: {
+            /**
+             * Format: int32
+             * @description Place in the queue of raised hands, 1 is next; none when the hand is down.
+             */
+            hand?: number | null;
+            /** @description There is sound from the room or from the picture. */
+            heard: boolean;
+            /** @description The running lesson. */
+            lesson: components["schemas"]["LessonView"];
+            /** @description Recording and live marks. */
+            marks: components["schemas"]["Marks"];
+            /** @description Whether the student may speak: WHIP, sound only, at `/whip/{source}` of the pass. */
+            microphone: components["schemas"]["Microphone"];
+            /** @description The student's name. */
+            name: string;
+            /** @description The room's name. */
+            room: string;
+            /** @description The student's seat. */
+            seat: components["schemas"]["Seat"];
+            /** @description Name of another student at home who speaks now. */
+            speaker?: string | null;
+            /** @description What the program shows: WHEP at `/whep/program`. */
+            watching: components["schemas"]["Watching"];
+        };
         /**
          * @description What a page may know of a class before it picks a seat
          *     (answer to `POST /api/join`).
@@ -236,15 +383,31 @@ export interface components {
             /** @description Nobody new joins or asks. */
             locked: boolean;
             open_until?: null | components["schemas"]["u64"];
+            /** @description What the teacher has opened beyond the rules, for this lesson at the longest (R-POL-9). */
+            permits?: components["schemas"]["Permit"][];
             /** @description When it began. */
             started_at: components["schemas"]["u64"];
         };
-        /** @description Marks that every page and the panel must show while they hold (R-LIVE-3). */
+        /** @description Marks that every page and the panel must show while they hold (R-LIVE-3, R-DATA-3). */
         Marks: {
             /** @description Students at home are watching. */
             live: boolean;
+            /** @description The line to the world outside is cut; what is in the room goes on (R-DATA-3). */
+            offline?: boolean;
             /** @description The lesson is being recorded. */
             recording: boolean;
+        };
+        /**
+         * @description How far a home student's microphone is.
+         * @enum {string}
+         */
+        Microphone: "closed" | "open" | "live";
+        /** @description A name in both languages. */
+        Names: {
+            /** @description English. */
+            en: string;
+            /** @description Traditional Chinese as written in Taiwan. */
+            "zh-Hant-TW": string;
         };
         /** @description A seat to choose. */
         OpenSeat: {
@@ -311,6 +474,7 @@ export interface components {
             room: string;
             /** @description The stage. */
             stage: components["schemas"]["Stage"];
+            voice?: null | components["schemas"]["Voice"];
         };
         /** @description What a teacher can open for the running lesson (R-POL-9). */
         Permission: {
@@ -329,6 +493,38 @@ export interface components {
             until: components["schemas"]["u64"];
             /** @description What. */
             what: components["schemas"]["Permission"];
+        };
+        /**
+         * @description Kinds of subjects.
+         * @enum {string}
+         */
+        PolicyKind: "bundle" | "category" | "web" | "action";
+        /** @description One subject of the rules. */
+        PolicyRow: {
+            /** @description What applies. */
+            decision: components["schemas"]["Decision"];
+            /** @description Its id: of a bundle, a category or an action; `web` for everything else. */
+            id: string;
+            /** @description What kind of subject. */
+            kind: components["schemas"]["PolicyKind"];
+            name?: null | components["schemas"]["Names"];
+            /** @description A teacher can open it for the lesson. */
+            switch: boolean;
+        };
+        /** @description What applies now to who asks (`GET /api/policy`). */
+        PolicyView: {
+            /** @description What the register says of the asker's device. */
+            device: components["schemas"]["DeviceState"];
+            /** @description A lesson is running. */
+            lesson: boolean;
+            /** @description The hub's clock. */
+            now: components["schemas"]["u64"];
+            /** @description What the teacher has opened for the lesson. */
+            permits: components["schemas"]["Permit"][];
+            /** @description Which text of the school's rules this is. */
+            revision: string;
+            /** @description Subject by subject. */
+            rows: components["schemas"]["PolicyRow"][];
         };
         /** @description The body of every error (`application/problem+json`, RFC 9457). */
         Problem: {
@@ -355,12 +551,21 @@ export interface components {
          * @description What went wrong. The words for people are in the catalogue under `problem.{code}`.
          * @enum {string}
          */
-        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "library-full" | "disk-full" | "origin-silent" | "address-refused" | "copies-forbidden" | "stream-unfit" | "internal";
+        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "link-revoked" | "home-taken" | "microphone-closed" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "library-full" | "disk-full" | "origin-silent" | "address-refused" | "copies-forbidden" | "stream-unfit" | "not-ready" | "internal";
         /**
          * @description Why something is allowed or refused.
          * @enum {string}
          */
-        Reason: "own-box" | "report" | "learning" | "storage" | "device-needs" | "open-web" | "at-home" | "permitted" | "exception" | "lesson" | "approved-app" | "unknown-device" | "not-lent" | "device-away" | "suspended" | "no-consent" | "no-lesson" | "attention" | "games" | "not-teaching" | "app-not-approved" | "home-app" | "mail" | "aloud" | "guardian-hours" | "school-network" | "harmful" | "copyright" | "recording" | "bypass" | "filtered" | "another-students" | "shared-account" | "nothing-allows";
+        Reason: "own-box" | "report" | "learning" | "storage" | "device-needs" | "open-web" | "at-home" | "staff-device" | "permitted" | "exception" | "lesson" | "approved-app" | "unknown-device" | "not-lent" | "device-away" | "suspended" | "no-consent" | "no-lesson" | "attention" | "games" | "not-teaching" | "app-not-approved" | "home-app" | "mail" | "aloud" | "guardian-hours" | "school-network" | "harmful" | "copyright" | "recording" | "bypass" | "filtered" | "another-students" | "shared-account" | "nothing-allows";
+        /** @description Something that was refused to the asker's device (`GET /api/policy/mine`). */
+        Refused: {
+            /** @description When. */
+            at: components["schemas"]["u64"];
+            /** @description Why. */
+            decision: components["schemas"]["Decision"];
+            /** @description Which name. */
+            name: string;
+        };
         /** @description The room as everybody may know it (`GET /api/room`, no sign-in). */
         RoomInfo: {
             /** @description Address of the students' page, as people would type it. */
@@ -395,6 +600,7 @@ export interface components {
         /** @description One seat for the teacher. */
         SeatView: {
             asked_at?: null | components["schemas"]["u64"];
+            home?: null | components["schemas"]["HomeSeat"];
             /** @description The student's name. */
             name: string;
             /** @description The student's page is connected now. */
@@ -570,6 +776,43 @@ export interface components {
             seat: components["schemas"]["Seat"];
         } | {
             /** @enum {string} */
+            do: "invite-home";
+            /** @description Whose link. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "revoke-home";
+            /** @description Whose link. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "microphone";
+            /** @description Open or closed. */
+            on: boolean;
+            /** @description Whose microphone. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "lower-hand";
+            /** @description Whose hand. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "permit";
+            /**
+             * Format: int32
+             * @description Minutes, 1 to 240; until the lesson ends if not named.
+             */
+            minutes?: number | null;
+            /** @description What. */
+            what: components["schemas"]["Permission"];
+        } | {
+            /** @enum {string} */
+            do: "forbid";
+            /** @description What. */
+            what: components["schemas"]["Permission"];
+        } | {
+            /** @enum {string} */
             do: "take-over";
         };
         /** @description The whole room for a teacher. */
@@ -593,6 +836,8 @@ export interface components {
             panels: components["schemas"]["PanelState"][];
             /** @description The room's name. */
             room: string;
+            /** @description The room's own camera and microphone send: students at home hear the room. */
+            room_live: boolean;
             /** @description The seats of the class, in order. */
             seats: components["schemas"]["SeatView"][];
             /** @description The other sources that can be shown: the teacher's screen, WHIP programs. */
@@ -612,6 +857,39 @@ export interface components {
             live: boolean;
             /** @description What is shown: WHEP at `/whep/{source}`. */
             source: components["schemas"]["SourceId"];
+        };
+        /** @description A voice that the panel plays: WHEP at `/whep/{source}`, sound only. */
+        Voice: {
+            /** @description The sound arrives. */
+            live: boolean;
+            /** @description The student's name. */
+            name: string;
+            /** @description The source. */
+            source: components["schemas"]["SourceId"];
+        };
+        /** @description What the program shows students at home. */
+        Watching: {
+            /** @enum {string} */
+            kind: "nothing";
+        } | {
+            /** @enum {string} */
+            kind: "room";
+        } | {
+            /** @description The picture stands still by the teacher's will. */
+            frozen: boolean;
+            /** @enum {string} */
+            kind: "panel";
+            /** @description Its name for people. */
+            label: string;
+            /** @description The source. */
+            source: components["schemas"]["SourceId"];
+        };
+        /** @description Why a host opens or does not (`GET /api/policy/why`). */
+        Why: {
+            /** @description What applies to who asks. */
+            decision: components["schemas"]["Decision"];
+            /** @description The host. */
+            host: string;
         };
         /** Format: int64 */
         u64: number;
