@@ -42,7 +42,7 @@ $(UI)/dist/.built: $(UI)/node_modules/.installed $(UI_SOURCES)
 .PHONY: build
 build: ui
 	@echo "· building the programs (the first time takes several minutes)"
-	cargo build --locked -p appliance -p display-client
+	cargo build --locked -p appliance -p display-client -p studio
 
 .PHONY: run
 run: need-run build ## start the box with a demo class and, with a display, the panel's window

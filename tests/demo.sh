@@ -25,8 +25,10 @@ TOML
 "$bin/appliance" serve --config "$home/box.toml" &
 hub=$!
 panel=
+studio=
 stop() {
     trap - INT TERM EXIT
+    [[ -z $studio ]] || kill "$studio" 2>/dev/null || true
     [[ -z $panel ]] || kill "$panel" 2>/dev/null || true
     kill "$hub" 2>/dev/null || true
     wait || true
@@ -40,6 +42,11 @@ for _ in $(seq 150); do
     sleep 0.2
 done
 
+# Camera and microphone for students at home; a test picture and a tone where there is none. Idle outside of lessons.
+if [[ -x $bin/studio ]]; then
+    "$bin/studio" --hub "http://$http" --key-file "$home/data/studio-key" --size 640x360 --bitrate 700 2>/dev/null &
+    studio=$!
+fi
 if [[ -n ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
     "$bin/display-client" --windowed --hub "http://$http" --state-dir "$home/panel" \
         --pair-token "$home/data/panel-token" &

@@ -8,7 +8,9 @@ run=(build-essential cmake pkg-config libssl-dev nodejs npm
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
     gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-gl gstreamer1.0-x fonts-noto-cjk ca-certificates curl)
 test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plugins-bad-1.0 iproute2 nftables
-    curl procps systemd)
+    curl procps systemd coturn haproxy openssh-server openssh-client)
+# Only the programs of these are used: a service that starts with its package is stopped again.
+quiet=(coturn haproxy openssh-server)
 bench=(janus nginx-light)
 deb=(dpkg-dev)
 image=(dpkg-dev mmdebstrap debian-archive-keyring e2fsprogs)
@@ -38,7 +40,13 @@ if ((${#missing[@]})); then
     log=$(mktemp)
     install() {
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q >"$log" 2>&1 &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >>"$log" 2>&1
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || return 1
+        local package
+        for package in "${quiet[@]}"; do
+            if [[ " ${missing[*]} " == *" $package "* && -d /run/systemd/system ]]; then
+                "${as_root[@]}" systemctl disable --now "${package/openssh-server/ssh}" >>"$log" 2>&1 || true
+            fi
+        done
     }
     if ! install; then
         tail -n 20 "$log" >&2

@@ -20,6 +20,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
+    time::interval,
 };
 
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net,
     presence::{self, Presence},
+    relay::Relay,
     room,
     room::RoomHandle,
     staff::{self, BoxKey, Passwords},
@@ -45,6 +47,8 @@ use crate::{
 
 /// How long requests may take to end when the box stops.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How often the school's outer address is asked for. Translators forget an entry after 30 silent seconds or more.
+const OUTSIDE: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// The first teacher's code is good for this long; a restart prints a new one.
@@ -71,6 +75,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let facts = Arc::new(Facts { room: name, join_url: format!("{base}/join"), notice });
 
     let library = library(&config, &store, opened.set_aside.is_some()).await.context("the library")?;
+    let homes: Arc<str> = config.home.url.clone().unwrap_or_else(|| base.clone()).into();
 
     // The room, its task, and who executes what it decides.
     let kept = effects::restore(&store.rooms(), &store.lessons(), clock::now()).await.context("the room's state")?;
@@ -109,6 +114,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         &owners,
         &presence,
         facts,
+        homes,
         (&library, &recorder),
         (setup_tx, setup_rx),
         closing,
@@ -131,6 +137,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keepers.spawn(follow_devices);
     keepers.spawn(library.clone().keep());
     keepers.spawn(follow_addresses(config.clone(), addresses, media.clone()));
+    if let Some(server) = config.home.stun.clone() {
+        keepers.spawn(follow_outside(server, media.clone()));
+    }
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
@@ -142,6 +151,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if config.demo.class && store.classes().list().await?.is_empty() {
         store.classes().create(store::demo::CLASS_NAME.to_owned(), store::demo::students()).await?;
     }
+    keep_studio_key(&config, &key).context("the studio's key")?;
     local_panel(&config, &store, &parts.panels).await.context("the box's own panel")?;
     let code = if setup { Some(first_code(&store, &key).await?) } else { None };
     let room_code = room.now().code().map(str::to_owned);
@@ -209,6 +219,7 @@ fn parts(
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
+    homes: Arc<str>,
     (library, recorder): (&Library, &Recorder),
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
@@ -231,6 +242,8 @@ fn parts(
         idle,
         presence.clone(),
     );
+    let relay = Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref());
+    let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
     let audit = web::audit::Auditor(store.audit());
     let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
@@ -244,6 +257,7 @@ fn parts(
             thumbnails: thumbnails.clone(),
             setup,
         },
+        home: web::home::HomeState { room: room.clone(), key: key.clone(), base: homes, audit: audit.clone() },
         teach: web::teach::TeachState {
             room: room.clone(),
             classes: store.classes(),
@@ -290,7 +304,7 @@ fn parts(
             media: media.clone(),
             room: room.clone(),
             owners: owners.clone(),
-            ice_servers: Arc::default(),
+            relay: Arc::new(relay),
         },
         ws: web::ws::WsState {
             room: room.clone(),
@@ -346,6 +360,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &web::media::Owners::default(),
         &Presence::default(),
         facts,
+        "".into(),
         (&library(&config, &opened.store, false).await?, &recorder),
         watch::channel(false),
         watch::channel(false).1,
@@ -404,6 +419,24 @@ async fn follow_addresses(config: Config, mut addresses: watch::Receiver<Vec<IpA
         tracing::info!(addresses = ?now, "the box's addresses have changed");
         if media.set_addresses(now).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Learns the school's outer address from the gateway and keeps the way there open. Names are looked up each time: the
+/// gateway may have moved.
+async fn follow_outside(server: String, media: MediaHandle) {
+    let mut every = interval(OUTSIDE);
+    loop {
+        every.tick().await;
+        match tokio::net::lookup_host(&server).await.map(|mut found| found.find(SocketAddr::is_ipv4)) {
+            Ok(Some(address)) => {
+                if media.ask_outside(address).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => tracing::debug!(server, "the gateway has no IPv4 address"),
+            Err(error) => tracing::debug!(server, %error, "the gateway's name is not known now"),
         }
     }
 }
@@ -473,7 +506,6 @@ fn listen(
 /// The panel on the box's own screen needs no pairing: who can read the data folder is the box. Its token lies in
 /// `panel-token` and is kept over restarts, so that the panel comes back by itself when the hub does.
 async fn local_panel(config: &Config, store: &Store, panels: &web::panels::PanelsState) -> anyhow::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let name = web::panels::own_panel();
     let path = config.store.path.join("panel-token");
     if let Ok(kept) = std::fs::read_to_string(&path)
@@ -489,12 +521,22 @@ async fn local_panel(config: &Config, store: &Store, panels: &web::panels::Panel
     let token = staff::Token::random()?;
     store.panels().add(name.to_owned(), staff::Token::hash(token.reveal()), clock::now()).await?;
     panels.tell_known().await.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))?;
+    Ok(write_private(&path, token.reveal())?)
+}
+
+/// The box's own studio needs no pairing either: its key lies in `studio-key`.
+fn keep_studio_key(config: &Config, key: &BoxKey) -> std::io::Result<()> {
+    write_private(&config.store.path.join("studio-key"), &key.studio_key())
+}
+
+/// A file that only the box reads, there whole or not at all.
+fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let new = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(token.reveal().as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&new, &path)?;
-    Ok(())
+    std::fs::rename(&new, path)
 }
 
 async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {

@@ -31,6 +31,8 @@ pub struct Config {
     pub https: Https,
     /// Pictures and sound.
     pub media: Media,
+    /// Students at home.
+    pub home: Home,
     /// What the box keeps.
     pub store: StoreFolder,
     /// Learning content kept in the room.
@@ -96,6 +98,21 @@ pub struct Media {
     pub tcp: Listen,
     /// Addresses that clients reach the box at. Default none: learned, and learned again when the network changes.
     pub addresses: Vec<IpAddr>,
+}
+
+/// `[home]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Home {
+    /// Address at which homes reach the box through the gateway, e.g. `https://room501.live.school.example`. Default: the
+    /// address of the pages.
+    pub url: Option<String>,
+    /// Relays for pictures and sound, in the words of RFC 7064 and RFC 7065. Default none.
+    pub relays: Vec<String>,
+    /// File whose first line is the secret that box and relay share. Needed with `turn:` and `turns:`.
+    pub secret_file: Option<PathBuf>,
+    /// The gateway's STUN server, host and port: it tells the box which address the school has outside.
+    pub stun: Option<String>,
 }
 
 /// `[store]`
@@ -418,6 +435,31 @@ impl Config {
         if self.library.upload_mb > self.library.most_mb {
             return Err(("[library] upload_mb", "an upload must fit into the library; write at most most_mb".into()));
         }
+        if let Some(url) = &self.home.url
+            && (!url.starts_with("https://") || url.ends_with('/') || url.chars().any(char::is_whitespace))
+        {
+            let reason =
+                format!("\"{url}\" is no address for a link; write e.g. \"https://room501.live.school.example\"");
+            return Err(("[home] url", reason));
+        }
+        let relay = |text: &String| {
+            let rest = ["turns:", "turn:", "stun:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"<>,;\"".contains(&b))
+            })
+        };
+        if let Some(bad) = self.home.relays.iter().find(|text| !relay(text)) {
+            let reason = format!("\"{bad}\" is no relay; write e.g. \"turn:gw.school.example:3478?transport=udp\"");
+            return Err(("[home] relays", reason));
+        }
+        if self.home.secret_file.is_none() && self.home.relays.iter().any(|text| text.starts_with("turn")) {
+            return Err(("[home] secret_file", "a relay takes nobody without its secret; name the file".into()));
+        }
+        if self.home.stun.as_ref().is_some_and(|stun| {
+            stun.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        }) {
+            return Err(("[home] stun", "write host and port, e.g. \"gw.school.example:3478\"".into()));
+        }
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
         }
@@ -426,7 +468,8 @@ impl Config {
 
     fn resolve(&mut self, folder: &Path) {
         let https = [&mut self.https.certificate, &mut self.https.key];
-        for path in https.into_iter().chain([&mut self.metrics.bearer_file]).flatten() {
+        let others = [&mut self.metrics.bearer_file, &mut self.home.secret_file];
+        for path in https.into_iter().chain(others).flatten() {
             *path = folder.join(&*path);
         }
         self.store.path = folder.join(&self.store.path);

@@ -57,8 +57,16 @@ async fn one(effect: Effect, media: &MediaHandle, lessons: &Lessons, recorder: &
         }
         Effect::Hidden { lesson, source, from: _, at } => lessons.hide(lesson, source, at).await,
         Effect::Happened(event) => return recorder.record(event).await.map(|_| ()),
-        // Answered by the handler that asked for the seat.
-        Effect::SeatGiven { .. } => Ok(()),
+        Effect::Program(program) => {
+            executed(media.set_program(program).await);
+            Ok(())
+        }
+        Effect::CloseHome(seat) => {
+            executed(media.close_followers(seat.map(classroom_protocol::Seat::home_source)).await);
+            Ok(())
+        }
+        // Answered by the handler that asked for it.
+        Effect::SeatGiven { .. } | Effect::HomeLink { .. } | Effect::HomeGiven { .. } => Ok(()),
     };
     Ok(kept?)
 }

@@ -15,6 +15,7 @@ pub mod media;
 pub mod neighbours;
 pub mod net;
 pub mod presence;
+pub mod relay;
 pub mod room;
 pub mod staff;
 pub mod store;

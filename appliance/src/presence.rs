@@ -84,7 +84,7 @@ impl Presence {
         let what = match who {
             Who::Student(pass) | Who::SeatKey(pass) => Spoke::Student(pass.clone()),
             Who::Staff { .. } | Who::Display { .. } | Who::Ops => Spoke::Staff,
-            Who::Nobody | Who::Ticket { .. } | Who::Source(_) => return,
+            Who::HomeLink { .. } | Who::Home(_) | Who::Nobody | Who::Ticket { .. } | Who::Source(_) => return,
         };
         // The tunnel of home students and the box's own browser end here: no device of the room.
         if address.is_loopback() {

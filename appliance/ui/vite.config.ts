@@ -11,7 +11,7 @@ export default defineConfig(({ mode }) => {
       target: ['es2022', 'chrome96', 'safari15.4', 'firefox102'],
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
-      rollupOptions: { input: { join: 'join.html', teach: 'teach.html', panel: 'panel.html', library: 'library.html', school: 'school.html', consent: 'consent.html' } },
+      rollupOptions: { input: { home: 'home.html', join: 'join.html', teach: 'teach.html', panel: 'panel.html', library: 'library.html', school: 'school.html', consent: 'consent.html' } },
     },
     server: {
       fs: { allow: ['..'] },

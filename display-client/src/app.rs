@@ -29,7 +29,7 @@ use crate::{
     screen::Screen,
     slot::Slot,
     spare::Spares,
-    stage::{Scene, Stage},
+    stage::{Play, Scene, Stage},
     window::Window,
 };
 
@@ -44,6 +44,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The picture's size with `--windowed`, and on a full screen that scales it itself (Wayland).
 const WINDOW: (u32, u32) = (1280, 720);
 const SCREEN: (u32, u32) = (1920, 1080);
+
+/// Where sound goes when nothing else is named.
+const SOUND: &str = "autoaudiosink";
 
 /// Elements without which nothing can be shown, and the Debian package that has each.
 const NEEDED: &[(&str, &str)] = &[
@@ -92,7 +95,12 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     tasks.spawn(link::follow(hub.clone(), keeping, options.name.clone(), tell_news));
     tasks.spawn(link::report(hub.clone(), reports));
 
-    let making = Making { latency: options.latency, sound: !options.mute && has_sound(), addresses: addresses(&hub) };
+    let sound = match options.sound {
+        _ if options.mute => None,
+        Some(sink) => Some(sink),
+        None => has_sound().then(|| SOUND.to_owned()),
+    };
+    let making = Making { latency: options.latency, sound, addresses: addresses(&hub) };
     let mut director = Director {
         start,
         hub,
@@ -207,7 +215,8 @@ impl Director {
             player.slot.keep(paused || on_stage.contains(&play.source));
         }
         // A spare is made when nobody waits for a picture: making one would take the processor from it.
-        let waiting = self.players.values().any(|player| player.slot.count() == 0) && !plan.play.is_empty();
+        let no_picture = |play: &&Play| self.players.get(&play.source).is_some_and(|player| player.slot.count() == 0);
+        let waiting = plan.play.iter().filter(|play| play.expected).any(|play| no_picture(&play));
         if !waiting && self.hub.token().is_some() && self.stocking.is_empty() && !self.spares.stocked() {
             let spares = self.spares.clone();
             self.stocking.spawn(async move {

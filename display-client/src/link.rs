@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     const VIEW: &str = r#"{"type":"view","seq":7,"now":1,"view":{"room":"302","join_url":"http://a/join","lesson":null,
-        "code":null,"stage":{"layout":1,"tiles":[null]},"marks":{"recording":false,"live":false}}}"#;
+        "code":null,"stage":{"layout":1,"tiles":[null]},"voice":null,"marks":{"recording":false,"live":false}}}"#;
 
     #[test]
     fn views_are_read_and_old_ones_dropped() {

@@ -18,6 +18,7 @@ display-client: the panel's window of the classroom box
   --state-dir DIR     where the pairing is kept              [$STATE_DIRECTORY, $XDG_STATE_HOME/classroom-display]
   --sink NAME         GStreamer element that shows the picture [what works best here]
   --latency MS        how long to wait for a lost packet    [120]
+  --sound ELEMENTS    where sound goes, in the words of gst-launch [autoaudiosink]
   --mute              play no sound
 ";
 
@@ -32,6 +33,7 @@ pub(crate) struct Options {
     pub(crate) state_dir: PathBuf,
     pub(crate) sink: Option<String>,
     pub(crate) latency: u32,
+    pub(crate) sound: Option<String>,
     pub(crate) mute: bool,
 }
 
@@ -46,7 +48,8 @@ impl Options {
     ) -> Result<Option<Self>> {
         let mut args = args.into_iter();
         let (mut windowed, mut mute, mut latency, mut lang) = (false, false, 120, Lang::ZhHantTw);
-        let (mut hub, mut name, mut pair_token, mut state_dir, mut sink) = (None, None, None, None, None);
+        let (mut hub, mut name, mut pair_token, mut state_dir, mut sink, mut sound) =
+            (None, None, None, None, None, None);
         while let Some(arg) = args.next() {
             let (key, inline) = match arg.split_once('=') {
                 Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -62,6 +65,7 @@ impl Options {
                 "--pair-token" => pair_token = Some(value()?),
                 "--state-dir" => state_dir = Some(PathBuf::from(value()?)),
                 "--sink" => sink = Some(value()?),
+                "--sound" => sound = Some(value()?),
                 "--latency" => {
                     latency = value()?.parse().ok().filter(|ms| *ms <= LATENCY_MAX).context("--latency: 0 to 2000")?;
                 }
@@ -82,7 +86,7 @@ impl Options {
             .or_else(|| env("HOME").map(|home| PathBuf::from(home).join(".local/state/classroom-display")))
             .context("no folder for the pairing: give --state-dir")?;
         let name = name.or_else(machine).unwrap_or_else(|| "panel".into());
-        Ok(Some(Self { hub, windowed, name, lang, pair_token, state_dir, sink, latency, mute }))
+        Ok(Some(Self { hub, windowed, name, lang, pair_token, state_dir, sink, latency, sound, mute }))
     }
 }
 

@@ -5,23 +5,18 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock, mpsc as std_mpsc},
-    time::Duration,
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::{Context, Result, bail};
+use classroom_peer as peer;
 use gstreamer::{self as gst, prelude::*};
 use gstreamer_app as app;
-use gstreamer_sdp as sdp;
 use gstreamer_webrtc as webrtc;
 use tokio::sync::mpsc;
 
 use crate::slot::Slot;
 
-/// webrtcbin answers within this time or not at all.
-const ANSWER: Duration = Duration::from_secs(3);
-/// Host candidates are there within milliseconds; later ones are not waited for.
-const GATHER: Duration = Duration::from_millis(500);
 /// Events of one session that nobody has read yet; more are dropped, the first ones tell all.
 const EVENTS: usize = 16;
 
@@ -30,8 +25,8 @@ const EVENTS: usize = 16;
 pub(crate) struct Making {
     /// Milliseconds that the jitter buffer may wait for a lost packet.
     pub(crate) latency: u32,
-    /// Play sound.
-    pub(crate) sound: bool,
+    /// Where sound goes, in the words of gst-launch; none is played without.
+    pub(crate) sound: Option<String>,
     /// Addresses to offer instead of those that libnice finds by itself (it never finds the loopback).
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -122,7 +117,7 @@ impl Rig {
         watch_bus(&pipeline, &tell);
         watch_state(&webrtc, &tell);
         let slot = Arc::default();
-        receive(&pipeline, &webrtc, &slot, making.sound);
+        receive(&pipeline, &webrtc, &slot, making.sound.clone());
         let mut rig = Self { offer: String::new(), pipeline, webrtc, slot, events };
         rig.pipeline.set_state(gst::State::Playing).context("webrtcbin does not start")?;
         rig.offer = rig.make_offer(making)?;
@@ -130,35 +125,15 @@ impl Rig {
     }
 
     fn make_offer(&self, making: &Making) -> Result<String> {
-        let ice = self.webrtc.property::<gst::glib::Object>("ice-agent");
-        for address in &making.addresses {
-            ice.emit_by_name::<bool>("add-local-ip-address", &[&address.to_string()]);
-        }
+        peer::offer_addresses(&self.webrtc, &making.addresses);
         let receive = webrtc::WebRTCRTPTransceiverDirection::Recvonly;
         let video =
             self.webrtc.emit_by_name::<webrtc::WebRTCRTPTransceiver>("add-transceiver", &[&receive, &video_caps()]);
         video.set_property("do-nack", true);
-        if making.sound {
+        if making.sound.is_some() {
             self.webrtc.emit_by_name::<webrtc::WebRTCRTPTransceiver>("add-transceiver", &[&receive, &audio_caps()]);
         }
-        let reply = self.ask("create-offer", &[&None::<gst::Structure>])?.context("webrtcbin makes no offer")?;
-        let offer = reply.get::<webrtc::WebRTCSessionDescription>("offer").context("no offer in the reply")?;
-        let (done, gathered) = std_mpsc::sync_channel(1);
-        let watch = self.webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
-            if webrtc.property::<webrtc::WebRTCICEGatheringState>("ice-gathering-state")
-                == webrtc::WebRTCICEGatheringState::Complete
-            {
-                // A second "complete" has nobody to tell.
-                let _ = done.try_send(());
-            }
-        });
-        self.ask("set-local-description", &[&offer])?;
-        if gathered.recv_timeout(GATHER).is_err() {
-            tracing::debug!("offering the addresses found so far");
-        }
-        self.webrtc.disconnect(watch);
-        let local = self.webrtc.property::<Option<webrtc::WebRTCSessionDescription>>("local-description");
-        Ok(local.context("no local description")?.sdp().as_text()?)
+        peer::offer(&self.webrtc)
     }
 
     /// The hub's answer: the session connects by itself from here on, pictures go into `slot`.
@@ -166,32 +141,7 @@ impl Rig {
         if self.slot.set(slot).is_err() {
             bail!("the session has been answered before");
         }
-        let answer = sdp::SDPMessage::parse_buffer(answer.as_bytes()).context("the hub's answer is no SDP")?;
-        let answer = webrtc::WebRTCSessionDescription::new(webrtc::WebRTCSDPType::Answer, answer);
-        self.ask("set-remote-description", &[&answer]).map(drop)
-    }
-
-    /// Emits an action signal that takes a promise last, and waits for the promise.
-    fn ask(&self, signal: &str, values: &[&dyn ToValue]) -> Result<Option<gst::Structure>> {
-        let (tell, told) = std_mpsc::sync_channel(1);
-        let promise = gst::Promise::with_change_func(move |reply| {
-            let reply = reply.map(|reply| reply.map(ToOwned::to_owned)).map_err(|error| format!("{error:?}"));
-            // Whoever asked has given up when nobody listens.
-            drop(tell.try_send(reply));
-        });
-        let mut values: Vec<gst::glib::Value> = values.iter().map(|value| value.to_value()).collect();
-        values.push(promise.to_value());
-        self.webrtc.emit_by_name_with_values(signal, &values);
-        match told.recv_timeout(ANSWER) {
-            Ok(Ok(reply)) => {
-                if let Some(error) = reply.as_ref().and_then(|reply| reply.get::<gst::glib::Error>("error").ok()) {
-                    bail!("{signal}: {error}");
-                }
-                Ok(reply)
-            }
-            Ok(Err(error)) => bail!("{signal}: {error}"),
-            Err(_) => bail!("{signal}: webrtcbin does not answer"),
-        }
+        peer::accept(&self.webrtc, answer)
     }
 
     /// Ends the session and frees all it had.
@@ -271,7 +221,7 @@ fn watch_state(webrtc: &gst::Element, tell: &mpsc::Sender<RigEvent>) {
 }
 
 /// Decodes whatever arrives.
-fn receive(pipeline: &gst::Pipeline, webrtc: &gst::Element, slot: &Arc<OnceLock<Arc<Slot>>>, sound: bool) {
+fn receive(pipeline: &gst::Pipeline, webrtc: &gst::Element, slot: &Arc<OnceLock<Arc<Slot>>>, sound: Option<String>) {
     let (pipeline, slot) = (pipeline.downgrade(), slot.clone());
     webrtc.connect_pad_added(move |_, pad| {
         let (Some(pipeline), Some(slot)) = (pipeline.upgrade(), slot.get()) else { return };
@@ -284,7 +234,10 @@ fn receive(pipeline: &gst::Pipeline, webrtc: &gst::Element, slot: &Arc<OnceLock<
             "H264" => picture(slot, "rtph264depay", Some("h264parse"), "video/x-h264"),
             "VP8" => picture(slot, "rtpvp8depay", None, "video/x-vp8"),
             "VP9" => picture(slot, "rtpvp9depay", Some("vp9parse"), "video/x-vp9"),
-            "OPUS" if sound => hear(),
+            "OPUS" => match &sound {
+                Some(sink) => hear(sink),
+                None => make("fakesink").map(|sink| vec![sink]),
+            },
             _ => make("fakesink").map(|sink| vec![sink]),
         };
         let joined = chain.and_then(|chain| join(&pipeline, pad, &chain));
@@ -360,10 +313,12 @@ fn decoder(coded: &str) -> Result<gst::Element> {
 }
 
 /// From packets to the loudspeaker. One bin, so that its errors are known for sound's.
-fn hear() -> Result<Vec<gst::Element>> {
+fn hear(sink: &str) -> Result<Vec<gst::Element>> {
     let sound = gst::Bin::with_name("sound");
-    let chain = ["rtpopusdepay", "opusdec", "audioconvert", "audioresample", "queue", "autoaudiosink"];
-    let chain = chain.into_iter().map(make).collect::<Result<Vec<_>>>()?;
+    let chain = ["rtpopusdepay", "opusdec", "audioconvert", "audioresample", "queue"];
+    let mut chain = chain.into_iter().map(make).collect::<Result<Vec<_>>>()?;
+    let sink = gst::parse::bin_from_description(sink, true).with_context(|| format!("--sound {sink}"))?;
+    chain.push(sink.upcast());
     if let [depay, .., queue, _] = chain.as_slice() {
         sound.add_many(&chain)?;
         gst::Element::link_many(&chain)?;

@@ -267,6 +267,10 @@ impl Stage {
         }
         let warm = self.casts.iter().filter(|(_, cast)| cast.left.is_some());
         play.extend(warm.map(|(source, _)| Play { source: source.clone(), layer, expected: false, live: false }));
+        // A voice from home has no picture: nothing is expected but the connection.
+        if let Some(voice) = &view.voice {
+            play.push(Play { source: voice.source.clone(), layer: Layer::High, expected: false, live: voice.live });
+        }
         let mut lost: Vec<SourceId> = Vec::new();
         if !attention {
             for tile in tiles.iter().flatten() {

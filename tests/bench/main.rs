@@ -10,6 +10,7 @@ mod glass;
 mod image;
 mod janus;
 mod library;
+mod live;
 mod memory;
 mod nginx;
 mod panel;
@@ -60,6 +61,7 @@ async fn main() -> Result<ExitCode> {
     cast::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
     library::run(&settings, &mut rows).await;
+    live::run(&settings, &mut rows).await;
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod clip;
+pub mod home;
 pub mod hub;
 pub mod link;
 pub mod load;

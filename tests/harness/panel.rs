@@ -1,6 +1,11 @@
 //! The panel: display-client on a virtual display, and what it shows.
 
-use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use classroom_protocol::TeacherView;
@@ -35,6 +40,20 @@ impl Panel {
     /// Starts display-client on a display of its own, paired with the room of `hub` by `teacher`, and waits until the
     /// room knows it is there. With `netns` it lives on that machine and reaches the hub by HTTPS.
     pub async fn start(hub: &Hub, teacher: &Caller, netns: Option<&str>) -> Result<Self> {
+        Self::start_with(hub, teacher, netns, "--mute").await
+    }
+
+    /// [`Panel::start`] with the sound going to a file, as raw 16-bit samples of one channel, 48000 a second.
+    pub async fn start_heard(hub: &Hub, teacher: &Caller, netns: Option<&str>, file: &Path) -> Result<Self> {
+        let sound = format!(
+            "--sound=audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate=48000,channels=1 \
+             ! filesink buffer-mode=unbuffered location={}",
+            file.display()
+        );
+        Self::start_with(hub, teacher, netns, &sound).await
+    }
+
+    async fn start_with(hub: &Hub, teacher: &Caller, netns: Option<&str>, sound: &str) -> Result<Self> {
         let name = format!("panel-{}-{}", std::process::id(), hub.http);
         let Proof::Bearer(token) = teacher.with(Proof::Nobody).pair(&name, teacher).await?.proof else {
             anyhow::bail!("a panel has a token")
@@ -54,7 +73,7 @@ impl Panel {
             }
             command
                 // Without a window manager nobody makes a window as large as the display; this one is.
-                .args(["--windowed", "--hub", &base, "--mute", "--pair-token"])
+                .args(["--windowed", "--hub", &base, sound, "--pair-token"])
                 .arg(home.join("token"))
                 .arg("--state-dir")
                 .arg(home.join("state"))

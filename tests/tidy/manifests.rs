@@ -30,7 +30,7 @@ fn every_dependency_has_its_reason() {
     none(
         "appliance/ARCHITECTURE.md, \"Dependencies\", has a row with the reason for each dependency; missing:",
         dependencies(&workspace, "[workspace.dependencies]")
-            .filter(|name| !["appliance", "appliance-core", "classroom-protocol"].contains(name))
+            .filter(|name| !["appliance", "appliance-core", "classroom-peer", "classroom-protocol"].contains(name))
             .filter(|name| !named.contains(name))
             .map(str::to_owned),
     );

@@ -1,8 +1,8 @@
 //! Who may do what: one rule for each route, declared where the route is.
 
-use classroom_protocol::SourceId;
+use classroom_protocol::{Seat, SourceId};
 
-use crate::room::Pass;
+use crate::{home::HomePass, room::Pass};
 
 /// What a member of staff may do. One person may have both roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,6 +39,17 @@ pub enum Who {
     Student(Pass),
     /// A program that publishes for a student's seat.
     SeatKey(Pass),
+    /// Holds a personal link and has not opened the lesson with it yet (R-LIVE-1).
+    HomeLink {
+        /// The lesson of the link.
+        lesson: String,
+        /// The seat of the link.
+        seat: Seat,
+        /// Number of the link.
+        link: u32,
+    },
+    /// A student at home.
+    Home(HomePass),
     /// A signed-in member of staff.
     Staff {
         /// Account.
@@ -68,6 +79,10 @@ pub enum Rule {
     Ticket,
     /// A student on a seat.
     Student,
+    /// A personal link for a student at home.
+    HomeLink,
+    /// A student at home.
+    Home,
     /// A signed-in teacher.
     Staff,
     /// Someone of the school office, signed in.
@@ -76,11 +91,12 @@ pub enum Rule {
     Account,
     /// A paired panel.
     Display,
-    /// Whoever belongs to the room: student, teacher, panel.
+    /// Whoever belongs to the room: student, student at home, teacher, panel.
     Member,
     /// Whoever publishes something; [`Rule::publishes`] says what.
     Publisher,
-    /// Whoever may watch the stage's sources: teacher and panel. Students look at the panel (R-CAST-3).
+    /// Whoever may watch something: teacher and panel the sources, students at home the program; [`Who::views`] says what.
+    /// Students in the room look at the panel (R-CAST-3).
     Viewer,
     /// Who runs the box.
     Ops,
@@ -93,6 +109,8 @@ impl Rule {
             Self::Public => "public",
             Self::Ticket => "ticket",
             Self::Student => "student",
+            Self::HomeLink => "home-link",
+            Self::Home => "home",
             Self::Staff => "staff",
             Self::Office => "office",
             Self::Account => "account",
@@ -106,18 +124,20 @@ impl Rule {
 
     /// Whether this caller may pass. What is not listed is denied.
     pub fn admits(self, who: &Who) -> bool {
-        use Who::{Display, Ops, SeatKey, Source, Staff, Student, Ticket};
+        use Who::{Display, Home, HomeLink, Ops, SeatKey, Source, Staff, Student, Ticket};
         match self {
             Self::Public => true,
             Self::Ticket => matches!(who, Ticket { .. }),
             Self::Student => matches!(who, Student(_)),
+            Self::HomeLink => matches!(who, HomeLink { .. }),
+            Self::Home => matches!(who, Home(_)),
             Self::Staff => teaches(who),
             Self::Office => matches!(who, Staff { roles, .. } if roles.office),
             Self::Account => matches!(who, Staff { .. }),
             Self::Display => matches!(who, Display { .. }),
-            Self::Member => matches!(who, Student(_) | Display { .. }) || teaches(who),
-            Self::Publisher => matches!(who, Student(_) | SeatKey(_) | Source(_)) || teaches(who),
-            Self::Viewer => matches!(who, Display { .. }) || teaches(who),
+            Self::Member => matches!(who, Student(_) | Home(_) | Display { .. }) || teaches(who),
+            Self::Publisher => matches!(who, Student(_) | SeatKey(_) | Home(_) | Source(_)) || teaches(who),
+            Self::Viewer => matches!(who, Home(_) | Display { .. }) || teaches(who),
             Self::Ops => matches!(who, Ops),
         }
     }
@@ -132,9 +152,19 @@ impl Who {
     pub fn publishes(&self) -> Option<SourceId> {
         match self {
             Self::Student(pass) | Self::SeatKey(pass) => Some(pass.seat.source()),
+            Self::Home(pass) => Some(pass.seat.home_source()),
             Self::Staff { roles, .. } => roles.teacher.then(SourceId::teacher),
             Self::Source(source) => Some(source.clone()),
-            Self::Nobody | Self::Ticket { .. } | Self::Display { .. } | Self::Ops => None,
+            Self::Nobody | Self::Ticket { .. } | Self::HomeLink { .. } | Self::Display { .. } | Self::Ops => None,
+        }
+    }
+
+    /// Whether this caller may watch that source. A student at home watches the program and nothing beside it: what
+    /// stands on the panel is the teacher's choice (R-CAST-3).
+    pub fn views(&self, source: &SourceId) -> bool {
+        match self {
+            Self::Home(_) => *source == SourceId::program(),
+            who => Rule::Viewer.admits(who),
         }
     }
 
@@ -143,9 +173,12 @@ impl Who {
         match self {
             Self::Student(pass) => format!("student {} {}", pass.lesson, pass.epoch),
             Self::SeatKey(pass) => format!("seat key {} {}", pass.lesson, pass.epoch),
+            Self::Home(pass) => format!("home {} {}", pass.lesson, pass.session),
             Self::Staff { id, .. } => format!("staff {id}"),
             Self::Source(source) => format!("source {source}"),
-            Self::Nobody | Self::Ticket { .. } | Self::Display { .. } | Self::Ops => String::new(),
+            Self::Nobody | Self::Ticket { .. } | Self::HomeLink { .. } | Self::Display { .. } | Self::Ops => {
+                String::new()
+            }
         }
     }
 }

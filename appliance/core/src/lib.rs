@@ -6,6 +6,7 @@
 pub mod access;
 pub mod calendar;
 pub mod forward;
+pub mod home;
 pub mod library;
 pub mod pairing;
 pub mod policy;

@@ -70,7 +70,9 @@ fn evidence_counts_what_was_seen_only() {
     room.show(7).unwrap();
     room.after(5_000); // approved, but no picture yet
     let seen = room.live(7, true);
-    assert!(matches!(&seen[..], [Effect::Seen { label, .. }, Effect::Happened(_)] if label == "學生7"));
+    assert!(
+        matches!(&seen[..], [Effect::Seen { label, .. }, Effect::Happened(_), Effect::Program(_)] if label == "學生7")
+    );
     room.after(60_000);
     let paused = room.teacher(TeacherCommand::Attention { on: true }).unwrap();
     assert_eq!(hidden(&paused), [("seat-07", 60_000)]);

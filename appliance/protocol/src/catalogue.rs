@@ -16,6 +16,7 @@ pub enum Lang {
 
 const FILES: &[&str] = &[
     include_str!("../catalogue/common.json"),
+    include_str!("../catalogue/home.json"),
     include_str!("../catalogue/join.json"),
     include_str!("../catalogue/library.json"),
     include_str!("../catalogue/panel.json"),

@@ -80,6 +80,29 @@ pub enum TeacherCommand {
         /// Which seat.
         seat: Seat,
     },
+    /// Let the student of this seat take part from home: makes a personal link, good for this lesson (R-LIVE-1). The link
+    /// itself is the answer of `POST /api/seats/{seat}/home-link`.
+    InviteHome {
+        /// Whose link.
+        seat: Seat,
+    },
+    /// The personal link of this seat is no longer good; its session ends.
+    RevokeHome {
+        /// Whose link.
+        seat: Seat,
+    },
+    /// Let the student at home speak to the room, or no longer. One at a time.
+    Microphone {
+        /// Whose microphone.
+        seat: Seat,
+        /// Open or closed.
+        on: bool,
+    },
+    /// Take down the raised hand of a student at home.
+    LowerHand {
+        /// Whose hand.
+        seat: Seat,
+    },
     /// Hold the room from now on; who held it before is told.
     TakeOver,
 }
@@ -93,5 +116,18 @@ pub enum StudentCommand {
     /// The student no longer shares, asks or follows the invitation.
     Stop,
     /// The student leaves the lesson; the seat is free.
+    Leave,
+}
+
+/// What a student at home asks (`POST /api/home/command`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum HomeCommand {
+    /// Raise the hand, or take it down. A hand that is up keeps its place in the queue.
+    RaiseHand {
+        /// Up or down.
+        up: bool,
+    },
+    /// The student leaves the lesson; the link stays good.
     Leave,
 }

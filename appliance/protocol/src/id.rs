@@ -24,6 +24,11 @@ impl Seat {
     pub fn source(self) -> SourceId {
         SourceId(format!("seat-{:02}", self.0))
     }
+
+    /// The voice of the student of this seat when they are at home.
+    pub fn home_source(self) -> SourceId {
+        SourceId(format!("home-{:02}", self.0))
+    }
 }
 
 impl TryFrom<u8> for Seat {
@@ -55,6 +60,21 @@ impl SourceId {
     /// The teacher's own screen.
     pub fn teacher() -> Self {
         Self("teacher".into())
+    }
+
+    /// The room itself: its camera and its microphone, as `studio` publishes them.
+    pub fn room() -> Self {
+        Self("room".into())
+    }
+
+    /// What students at home are given: one name behind which the hub switches pictures and sound (R-LIVE-1).
+    pub fn program() -> Self {
+        Self("program".into())
+    }
+
+    /// The seat whose student speaks from home by this source, if it is one of those.
+    pub fn home_seat(&self) -> Option<Seat> {
+        self.0.strip_prefix("home-")?.parse::<u8>().ok()?.try_into().ok()
     }
 
     /// The seat whose student publishes this source, if it is a student's.

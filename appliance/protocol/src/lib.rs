@@ -12,10 +12,10 @@ pub mod policy;
 pub mod problem;
 pub mod view;
 
-pub use command::{StudentCommand, TeacherCommand};
+pub use command::{HomeCommand, StudentCommand, TeacherCommand};
 pub use id::{BadId, Seat, SourceId};
 pub use problem::{Problem, ProblemCode};
-pub use view::{Envelope, PanelView, StudentView, TeacherView};
+pub use view::{Envelope, HomeView, PanelView, StudentView, TeacherView};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. All times in messages are of this kind.
 pub type Millis = u64;

@@ -3,14 +3,15 @@
 use utoipa::OpenApi;
 
 use crate::{
-    command::{StudentCommand, TeacherCommand},
+    command::{HomeCommand, StudentCommand, TeacherCommand},
     id::{Seat, SourceId},
     panel::{PairApprove, PairDone, PairRequest, PairWaiting, PanelReport},
     policy::{Action, Changer, Decision, Permission, Permit, Reason, RuleId},
     problem::{Problem, ProblemCode},
     view::{
-        DeviceAlert, DeviceTrouble, Envelope, JoinTicket, LessonView, Marks, OpenSeat, PanelState, PanelView, RoomInfo,
-        SeatPass, SeatView, Sharing, SourceView, Stage, StudentView, TeacherView, Tile,
+        DeviceAlert, DeviceTrouble, Envelope, HomeLink, HomePass, HomeSeat, HomeView, JoinTicket, LessonView, Marks,
+        Microphone, OpenSeat, PanelState, PanelView, RoomInfo, SeatPass, SeatView, Sharing, SourceView, Stage,
+        StudentView, TeacherView, Tile, Voice, Watching,
     },
 };
 
@@ -19,7 +20,8 @@ use crate::{
 #[openapi(
     info(title = "Classroom box", description = "What pages, panels and programs exchange with the hub."),
     components(schemas(
-        Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>,
+        Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>, Envelope<HomeView>,
+        HomeCommand, HomeLink, HomePass, HomeSeat, HomeView, Microphone, Voice, Watching,
         DeviceAlert, DeviceTrouble,
         JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
         Action, Changer, Decision, Permission, Permit, Reason, RuleId,

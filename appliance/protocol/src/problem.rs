@@ -43,6 +43,12 @@ pub enum ProblemCode {
     SeatTaken,
     /// The class has no such seat.
     NoSuchSeat,
+    /// The personal link was taken back by the teacher, or is another one's.
+    LinkRevoked,
+    /// The lesson is open in another place with the same personal link (R-POL-16).
+    HomeTaken,
+    /// The teacher has not opened this microphone (R-POL-7).
+    MicrophoneClosed,
     /// Someone publishes this source already.
     SourceBusy,
     /// Nobody publishes this source now.
@@ -113,6 +119,9 @@ impl ProblemCode {
             Self::NotApproved => "not-approved",
             Self::SeatTaken => "seat-taken",
             Self::NoSuchSeat => "no-such-seat",
+            Self::LinkRevoked => "link-revoked",
+            Self::HomeTaken => "home-taken",
+            Self::MicrophoneClosed => "microphone-closed",
             Self::SourceBusy => "source-busy",
             Self::SourceSilent => "source-silent",
             Self::BadSdp => "bad-sdp",
@@ -158,13 +167,19 @@ impl ProblemCode {
             Self::TooLarge => 413,
             Self::TooManyTries => 429,
             Self::SignedOut | Self::WrongPassword => 401,
-            Self::NotAllowed | Self::WrongCode | Self::NotHolder | Self::NotApproved | Self::LinkVoid => 403,
+            Self::NotAllowed
+            | Self::WrongCode
+            | Self::NotHolder
+            | Self::NotApproved
+            | Self::MicrophoneClosed
+            | Self::LinkVoid => 403,
             Self::NotFound | Self::SourceSilent => 404,
             Self::NoLesson
             | Self::LessonRunning
             | Self::Locked
             | Self::Attention
             | Self::SeatTaken
+            | Self::HomeTaken
             | Self::SourceBusy
             | Self::NoConsent
             | Self::BelowQuorum
@@ -173,6 +188,7 @@ impl ProblemCode {
             | Self::DeviceNotReady
             | Self::OldText
             | Self::Changed => 409,
+            Self::LinkRevoked => 410,
             Self::StaleEtag => 412,
             Self::Full => 503,
             Self::Internal => 500,
@@ -182,9 +198,9 @@ impl ProblemCode {
     /// The clause of the plan behind a "no", where there is one (R-POL-22).
     pub fn rule(self) -> Option<&'static str> {
         match self {
-            Self::NoLesson | Self::Attention => Some("R-POL-7"),
+            Self::NoLesson | Self::Attention | Self::MicrophoneClosed => Some("R-POL-7"),
             Self::NotApproved | Self::NotHolder | Self::Locked => Some("R-CAST-3"),
-            Self::SeatTaken => Some("R-POL-16"),
+            Self::SeatTaken | Self::HomeTaken => Some("R-POL-16"),
             Self::NoConsent | Self::BelowQuorum | Self::OldText => Some("R-POL-23"),
             Self::HasDevice | Self::DeviceLent | Self::DeviceNotReady => Some("R-POL-24"),
             _ => None,

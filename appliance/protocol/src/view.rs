@@ -143,6 +143,8 @@ pub struct TeacherView {
     pub panels: Vec<PanelState>,
     /// A panel waits for its code to be typed in by a teacher.
     pub panel_waiting: bool,
+    /// The room's own camera and microphone send: students at home hear the room.
+    pub room_live: bool,
     /// What is wrong with devices on the network now.
     pub alerts: Vec<DeviceAlert>,
 }
@@ -199,6 +201,8 @@ pub struct SeatView {
     pub tile: Option<u8>,
     /// Version of the thumbnail at `GET /api/seats/{seat}/thumbnail`; changes when there is a new one.
     pub thumbnail: Option<u64>,
+    /// The student takes part from home (R-LIVE-1).
+    pub home: Option<HomeSeat>,
 }
 
 /// A source that is not a student's seat.
@@ -263,6 +267,8 @@ pub struct PanelView {
     pub code: Option<String>,
     /// The stage.
     pub stage: Stage,
+    /// The student at home whom the room hears now.
+    pub voice: Option<Voice>,
     /// Recording and live marks.
     pub marks: Marks,
     /// What is wrong with the box's settings; shown while nothing is cast.
@@ -303,5 +309,109 @@ pub struct SeatPass {
     /// The student's name.
     pub name: String,
     /// Where to publish: `/whip/{source}`.
+    pub source: SourceId,
+}
+
+/// A voice that the panel plays: WHEP at `/whep/{source}`, sound only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Voice {
+    /// The source.
+    pub source: SourceId,
+    /// The student's name.
+    pub name: String,
+    /// The sound arrives.
+    pub live: bool,
+}
+
+/// How far a home student's microphone is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Microphone {
+    /// The teacher has not opened it: no sound is taken.
+    Closed,
+    /// The teacher has opened it; no sound has come yet.
+    Open,
+    /// The room hears it.
+    Live,
+}
+
+/// A student at home, for the teacher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HomeSeat {
+    /// The student's page is connected now.
+    pub online: bool,
+    /// In the lesson since then, short breaks included.
+    pub joined_at: Option<Millis>,
+    /// The hand is up since then; the queue is in this order.
+    pub hand_at: Option<Millis>,
+    /// The microphone.
+    pub microphone: Microphone,
+}
+
+/// What the program shows students at home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Watching {
+    /// No picture now.
+    Nothing,
+    /// The room's camera.
+    Room,
+    /// What stands on the panel, its first place when there are several.
+    Panel {
+        /// The source.
+        source: SourceId,
+        /// Its name for people.
+        label: String,
+        /// The picture stands still by the teacher's will.
+        frozen: bool,
+    },
+}
+
+/// What a student at home sees (`/home`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HomeView {
+    /// The room's name.
+    pub room: String,
+    /// The running lesson.
+    pub lesson: LessonView,
+    /// The student's seat.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// What the program shows: WHEP at `/whep/program`.
+    pub watching: Watching,
+    /// There is sound from the room or from the picture.
+    pub heard: bool,
+    /// Place in the queue of raised hands, 1 is next; none when the hand is down.
+    pub hand: Option<u32>,
+    /// Whether the student may speak: WHIP, sound only, at `/whip/{source}` of the pass.
+    pub microphone: Microphone,
+    /// Name of another student at home who speaks now.
+    pub speaker: Option<String>,
+    /// Recording and live marks.
+    pub marks: Marks,
+}
+
+/// A personal link for a student at home (answer to `POST /api/seats/{seat}/home-link`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HomeLink {
+    /// The address to open at home; good for this lesson and this student only.
+    pub url: String,
+    /// The same as a QR code, an SVG picture.
+    pub qr: String,
+    /// The student's name.
+    pub name: String,
+}
+
+/// A home student's pass (answer to `POST /api/home/join`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HomePass {
+    /// Bearer token of this session.
+    pub token: String,
+    /// The seat.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// Where to speak: `/whip/{source}`, while the microphone is open.
     pub source: SourceId,
 }

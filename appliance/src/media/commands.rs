@@ -20,7 +20,7 @@ use super::{
     handle::Command,
     publisher::Publisher,
     sdp::{self, Side},
-    sessions::{Role, Session},
+    sessions::{Follower, Role, Session},
     switchboard::Switchboard,
     viewer::{TrackSetup, Viewer},
 };
@@ -43,6 +43,21 @@ impl Switchboard {
             Command::View { source, offer, reply } => {
                 let _ = reply.send(self.view(now, &source, offer));
             }
+            Command::ViewProgram { offer, own, reply } => {
+                let _ = reply.send(self.view_program(now, offer, own));
+            }
+            Command::SetProgram { program, reply } => {
+                self.set_program(now, program);
+                let _ = reply.send(());
+            }
+            Command::CloseFollowers { own, reply } => {
+                self.close_followers(own.as_ref());
+                let _ = reply.send(());
+            }
+            Command::AskOutside { server, reply } => {
+                self.ask_outside(server);
+                let _ = reply.send(());
+            }
             Command::Trickle { session, etag, fragment, reply } => {
                 let _ = reply.send(self.trickle(now, session, &etag, &fragment));
             }
@@ -57,7 +72,7 @@ impl Switchboard {
                 let _ = reply.send(found.map(|index| self.remove(index)).ok_or(MediaError::NotFound));
             }
             Command::CloseSource { source, reply } => {
-                self.close_source(&source);
+                self.close_source(now, &source);
                 let _ = reply.send(());
             }
             Command::SetMaxLayer { session, max, reply } => {
@@ -102,6 +117,9 @@ impl Switchboard {
         let udp = addresses
             .filter(|ip| reaches(bound.ip(), *ip))
             .filter_map(|ip| Candidate::host(SocketAddr::new(ip, bound.port()), "udp").ok());
+        let outside = self.outside.address().and_then(|(outside, card)| {
+            Candidate::server_reflexive(outside, SocketAddr::new(card, bound.port()), "udp").ok()
+        });
         let tcp_bound = self.net.tcp.as_ref().map(super::tcp::Tcp::local);
         let tcp = tcp_bound.into_iter().flat_map(|bound| {
             self.addresses.iter().filter(move |ip| reaches(bound.ip(), **ip)).filter_map(move |ip| {
@@ -113,7 +131,7 @@ impl Switchboard {
                     .ok()
             })
         });
-        udp.chain(tcp).collect()
+        udp.chain(outside).chain(tcp).collect()
     }
 
     fn count(&self, publishers: bool) -> usize {
@@ -121,10 +139,15 @@ impl Switchboard {
     }
 
     fn publish(&mut self, now: Instant, id: &SourceId, offer: String, replace: bool) -> Result<Answer, MediaError> {
-        let offered = sdp::offered(&offer)?;
         let no_codec = || MediaError::BadSdp("the offer has none of H264, VP8 and VP9".into());
-        // One codec for the whole session, so that viewers can be answered before the first packet.
-        let codec = *offered.first().ok_or_else(no_codec)?;
+        // One codec for the whole session, so that viewers can be answered before the first packet. From home comes a
+        // voice and no picture.
+        let codec = if id.home_seat().is_some() {
+            sdp::only_sound(&offer)?;
+            None
+        } else {
+            Some(*sdp::offered(&offer)?.first().ok_or_else(no_codec)?)
+        };
         let source = self.source(now, id).ok_or(MediaError::Full)?;
         let before = self.sources[source].publisher;
         if before.is_some() && !replace {
@@ -133,26 +156,28 @@ impl Switchboard {
         if before.is_none() && self.count(true) >= self.limits.publishers {
             return Err(MediaError::Full);
         }
-        let config = sdp::configure(self.config(), Side::Publisher, &[codec]);
+        let config = sdp::configure(self.config(), Side::Publisher, codec.as_slice());
         let mut rtc = config.build(now);
         for candidate in self.candidates() {
             rtc.add_local_candidate(candidate);
         }
         let answer = sdp::accept(&mut rtc, Side::Publisher, &offer)?;
-        let mid = sdp::first_mid(&answer, &rtc, MediaKind::Video).ok_or_else(no_codec)?;
-        sdp::payload_types(&rtc, mid, sdp::codec_of(codec)).ok_or_else(no_codec)?;
+        if let Some(codec) = codec {
+            let mid = sdp::first_mid(&answer, &rtc, MediaKind::Video).ok_or_else(no_codec)?;
+            sdp::payload_types(&rtc, mid, sdp::codec_of(codec)).ok_or_else(no_codec)?;
+        }
         let (session, etag) = (SessionId::random()?, new_etag()?);
         if let Some(before) = before {
             self.remove(before);
         }
         let role = Role::Publisher(Box::new(Publisher::new(codec)));
-        tracing::info!(?session, source = %id, codec = codec.name(), "a publisher was answered");
+        tracing::info!(?session, source = %id, codec = codec.map_or("sound", VideoCodec::name), "a publisher was answered");
         self.insert(now, Session::new(now, session, source, rtc, role, offer, etag.clone()));
         Ok(Answer { session, sdp: answer, etag })
     }
 
-    /// The codec of whoever publishes the source.
-    fn codec(&self, source: usize) -> Option<VideoCodec> {
+    /// The video codec of whoever publishes the source; `Some(None)` for one who only speaks.
+    fn codec(&self, source: usize) -> Option<Option<VideoCodec>> {
         match &self.sessions[self.sources[source].publisher?].as_ref()?.role {
             Role::Publisher(publisher) => Some(publisher.codec),
             Role::Viewer(_) => None,
@@ -163,18 +188,29 @@ impl Switchboard {
         let offered = sdp::offered(&offer)?;
         let source = self.sources.iter().position(|source| source.id == *id).ok_or(MediaError::SourceSilent)?;
         let needed = self.codec(source).ok_or(MediaError::SourceSilent)?;
+        if let Some(needed) = needed.filter(|needed| !offered.contains(needed)) {
+            let why = format!("the source is sent as {}, which the offer does not have", needed.name());
+            return Err(MediaError::BadSdp(why));
+        }
+        // All that the viewer knows, so that it can be switched to a source with another codec.
+        let mut codecs = Vec::from_iter(needed);
+        codecs.extend(offered.into_iter().filter(|codec| Some(*codec) != needed));
+        self.answer_viewer(now, source, offer, &codecs, None).map(|(answer, _)| answer)
+    }
+
+    /// Makes the session of a viewer: its answer and its place. The first of `codecs` must be negotiated.
+    pub(super) fn answer_viewer(
+        &mut self,
+        now: Instant,
+        source: usize,
+        offer: String,
+        codecs: &[VideoCodec],
+        follower: Option<Follower>,
+    ) -> Result<(Answer, usize), MediaError> {
         if self.count(false) >= self.limits.viewers {
             return Err(MediaError::Full);
         }
-        let lacks =
-            || MediaError::BadSdp(format!("the source is sent as {}, which the offer does not have", needed.name()));
-        if !offered.contains(&needed) {
-            return Err(lacks());
-        }
-        // All that the viewer knows, so that it can be switched to a source with another codec.
-        let mut codecs = vec![needed];
-        codecs.extend(offered.into_iter().filter(|codec| *codec != needed));
-        let config = sdp::configure(self.config(), Side::Viewer, &codecs)
+        let config = sdp::configure(self.config(), Side::Viewer, codecs)
             .enable_raw_packets(true)
             .set_stats_interval(Some(PATH_INTERVAL));
         let mut rtc = config.build(now);
@@ -183,19 +219,22 @@ impl Switchboard {
         }
         let answer = sdp::accept(&mut rtc, Side::Viewer, &offer)?;
         let video = sdp::first_mid(&answer, &rtc, MediaKind::Video).and_then(|mid| video_track(&mut rtc, mid));
-        let audio = sdp::first_mid(&answer, &rtc, MediaKind::Audio).and_then(|mid| audio_track(&mut rtc, mid));
+        let mut ears = sdp::mids(&answer, &rtc, MediaKind::Audio).into_iter();
+        let audio = [ears.next(), ears.next()].map(|mid| mid.and_then(|mid| audio_track(&mut rtc, mid)));
         drop_streams(&mut rtc, &answer);
-        let seeds = random::<4>()?;
-        let seeds = [u16::from_be_bytes([seeds[0], seeds[1]]), u16::from_be_bytes([seeds[2], seeds[3]])];
+        let [a, b, c, d, e, f] = random::<6>()?;
+        let seeds = [[a, b], [c, d], [e, f]].map(u16::from_be_bytes);
         let viewer = Viewer::new(now, video, audio, seeds);
-        if !viewer.speaks(needed) {
-            return Err(lacks());
+        if let Some(needed) = codecs.first().filter(|needed| !viewer.speaks(**needed)) {
+            return Err(MediaError::BadSdp(format!("{} could not be agreed on", needed.name())));
         }
-        let (session, etag) = (SessionId::random()?, new_etag()?);
-        tracing::info!(?session, source = %id, "a viewer was answered");
+        let (id, etag) = (SessionId::random()?, new_etag()?);
         let role = Role::Viewer(Box::new(viewer));
-        self.insert(now, Session::new(now, session, source, rtc, role, offer, etag.clone()));
-        Ok(Answer { session, sdp: answer, etag })
+        let mut session = Session::new(now, id, source, rtc, role, offer, etag.clone());
+        session.follower = follower;
+        tracing::info!(session = ?id, source = %self.name_of(&session), "a viewer was answered");
+        let index = self.insert(now, session);
+        Ok((Answer { session: id, sdp: answer, etag }, index))
     }
 
     fn find(&mut self, id: SessionId) -> Result<(usize, &mut Session), MediaError> {
@@ -256,26 +295,24 @@ impl Switchboard {
 
     fn switch_source(&mut self, now: Instant, id: SessionId, to: &SourceId) -> Result<(), MediaError> {
         let to = self.source(now, to).ok_or(MediaError::Full)?;
-        let (index, from, viewer) = self.find_viewer(id)?;
-        if from == to {
-            return Ok(());
-        }
-        viewer.detach();
-        if let Some(session) = self.sessions[index].as_mut() {
-            session.source = to;
-        }
-        self.sources[from].viewers.retain(|&viewer| viewer != index);
-        self.sources[to].viewers.push(index);
-        self.want_keyframe(now, to, None);
+        let (index, _, _) = self.find_viewer(id)?;
+        self.move_viewer(now, index, to);
         Ok(())
     }
 
-    fn close_source(&mut self, id: &SourceId) {
+    fn close_source(&mut self, now: Instant, id: &SourceId) {
         let Some(source) = self.sources.iter().position(|source| source.id == *id) else { return };
         let sessions: Vec<_> =
             self.sources[source].viewers.iter().copied().chain(self.sources[source].publisher).collect();
         for index in sessions {
-            self.remove(index);
+            // Who follows the program stays: the next picture will come.
+            if self.sessions[index].as_ref().is_some_and(|session| session.follower.is_some()) {
+                if let Some(idle) = self.source(now, &SourceId::program()) {
+                    self.move_viewer(now, index, idle);
+                }
+            } else {
+                self.remove(index);
+            }
         }
         self.sources[source].paused = false;
     }
@@ -327,7 +364,7 @@ impl Switchboard {
                     session: session.id,
                     connected: session.connected,
                     up: publisher.up,
-                    video: Some(publisher.codec.name()),
+                    video: publisher.codec.map(VideoCodec::name),
                     layers: publisher.stats(now),
                     keyframe_requests: publisher.keyframe_requests,
                 })
@@ -369,7 +406,7 @@ fn reaches(bound: IpAddr, ip: IpAddr) -> bool {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], MediaError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], MediaError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| MediaError::Internal(format!("no random bytes: {error}")))?;
     Ok(bytes)

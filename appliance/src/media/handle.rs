@@ -1,7 +1,11 @@
 //! The way into the forwarder for the rest of the box.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
+use appliance_core::home::Program;
 use classroom_protocol::SourceId;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +23,10 @@ type Reply<T> = oneshot::Sender<T>;
 pub(super) enum Command {
     Publish { source: SourceId, offer: String, replace: bool, reply: Reply<Result<Answer, MediaError>> },
     View { source: SourceId, offer: String, reply: Reply<Result<Answer, MediaError>> },
+    ViewProgram { offer: String, own: Option<SourceId>, reply: Reply<Result<Answer, MediaError>> },
+    SetProgram { program: Program, reply: Reply<()> },
+    CloseFollowers { own: Option<SourceId>, reply: Reply<()> },
+    AskOutside { server: SocketAddr, reply: Reply<()> },
     Trickle { session: SessionId, etag: String, fragment: String, reply: Reply<Result<(), MediaError>> },
     Restart { session: SessionId, fragment: String, reply: Reply<Result<(String, String), MediaError>> },
     SwitchSource { session: SessionId, source: SourceId, reply: Reply<Result<(), MediaError>> },
@@ -85,6 +93,42 @@ impl MediaHandle {
     /// `BadSdp` (also when the viewer lacks the source's codec), `SourceSilent` when nobody publishes now, `Full`, `Internal`.
     pub async fn view(&self, source: SourceId, offer: String) -> Result<Answer, MediaError> {
         self.ask(|reply| Command::View { source, offer, reply }).await?
+    }
+
+    /// Takes a WHEP offer for the program: one video track and up to two sound tracks, first the room's, then the speaker's.
+    /// What they carry is [`Self::set_program`]'s business. `own` is what the same client may publish; it does not hear
+    /// itself.
+    ///
+    /// # Errors
+    /// `BadSdp`, `Full`, `Internal`.
+    pub async fn view_program(&self, offer: String, own: Option<SourceId>) -> Result<Answer, MediaError> {
+        self.ask(|reply| Command::ViewProgram { offer, own, reply }).await?
+    }
+
+    /// From now on this is the program. All its viewers go over to it without a new negotiation, their picture at the new
+    /// source's next keyframe, which is asked for.
+    ///
+    /// # Errors
+    /// `Internal` when the thread is gone.
+    pub async fn set_program(&self, program: Program) -> Result<(), MediaError> {
+        self.ask(|reply| Command::SetProgram { program, reply }).await
+    }
+
+    /// Ends the program sessions of the client that may publish `own`; everyone's when `own` is not named.
+    ///
+    /// # Errors
+    /// `Internal` when the thread is gone.
+    pub async fn close_followers(&self, own: Option<SourceId>) -> Result<(), MediaError> {
+        self.ask(|reply| Command::CloseFollowers { own, reply }).await
+    }
+
+    /// Asks the gateway's STUN server which address the media port has outside the school (RFC 8489). Sessions made after
+    /// its answer offer that address too. Asked again and again it also keeps the translator's entry alive.
+    ///
+    /// # Errors
+    /// `Internal` when the thread is gone.
+    pub async fn ask_outside(&self, server: SocketAddr) -> Result<(), MediaError> {
+        self.ask(|reply| Command::AskOutside { server, reply }).await
     }
 
     /// Adds the candidates of an `application/trickle-ice-sdpfrag` body (RFC 9725 §4.3.1) to the ICE session named by `etag`

@@ -44,8 +44,8 @@ struct Encoding {
 
 /// One WHIP session's media.
 pub(super) struct Publisher {
-    /// What was answered; what arrives is read from each packet.
-    pub(super) codec: VideoCodec,
+    /// What was answered; what arrives is read from each packet. `None`: sound only.
+    pub(super) codec: Option<VideoCodec>,
     /// Media came and the path is up.
     pub(super) up: bool,
     /// Lanes 0 to 2, then audio.
@@ -62,7 +62,7 @@ const AUDIO: usize = 3;
 const SINGLE: usize = 2;
 
 impl Publisher {
-    pub(super) fn new(codec: VideoCodec) -> Self {
+    pub(super) fn new(codec: Option<VideoCodec>) -> Self {
         Self {
             codec,
             up: false,

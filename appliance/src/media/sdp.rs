@@ -43,11 +43,35 @@ pub(super) enum Side {
 
 /// The video codecs named in the offer, preferred first. Errors when the offer has no video or is no SDP at all.
 pub(super) fn offered(offer: &str) -> Result<Vec<VideoCodec>, MediaError> {
+    let (sections, found) = scan(offer)?;
+    if !sections.video {
+        return Err(MediaError::BadSdp("the offer has no video".into()));
+    }
+    Ok(PREFERENCE.into_iter().zip(found).filter_map(|(codec, found)| found.then_some(codec)).collect())
+}
+
+/// Checks the offer of one who only speaks: sound, and no picture at all.
+pub(super) fn only_sound(offer: &str) -> Result<(), MediaError> {
+    match scan(offer)?.0 {
+        Sections { video: true, .. } => Err(MediaError::BadSdp("this source takes sound only, no picture".into())),
+        Sections { audio: false, .. } => Err(MediaError::BadSdp("the offer has no sound".into())),
+        Sections { .. } => Ok(()),
+    }
+}
+
+/// Which kinds of media an offer has.
+#[derive(Default)]
+struct Sections {
+    video: bool,
+    audio: bool,
+}
+
+fn scan(offer: &str) -> Result<(Sections, [bool; 3]), MediaError> {
     if offer.len() > MAX_OFFER || !offer.starts_with("v=0") {
         return Err(MediaError::BadSdp("the body is not an SDP offer".into()));
     }
     let mut video = false;
-    let mut any_video = false;
+    let mut sections = Sections::default();
     let mut found = [false; 3];
     for line in offer.lines() {
         if let Some(media) = line.strip_prefix("m=") {
@@ -56,7 +80,8 @@ pub(super) fn offered(offer: &str) -> Result<Vec<VideoCodec>, MediaError> {
                 return Err(MediaError::BadSdp(format!("no port in m={media:.40}")));
             }
             video = media.starts_with("video");
-            any_video |= video;
+            sections.video |= video;
+            sections.audio |= media.starts_with("audio");
         }
         let Some(map) = line.strip_prefix("a=rtpmap:").filter(|_| video) else { continue };
         let codec = map.split_once(' ').map_or("", |(_, codec)| codec);
@@ -64,10 +89,7 @@ pub(super) fn offered(offer: &str) -> Result<Vec<VideoCodec>, MediaError> {
             *found |= codec.split('/').next().is_some_and(|name| name.eq_ignore_ascii_case(known.name()));
         }
     }
-    if !any_video {
-        return Err(MediaError::BadSdp("the offer has no video".into()));
-    }
-    Ok(PREFERENCE.into_iter().zip(found).filter_map(|(codec, found)| found.then_some(codec)).collect())
+    Ok((sections, found))
 }
 
 /// The codecs and header extensions of a session that speaks `video`, the first one preferred, and Opus.
@@ -139,12 +161,18 @@ pub(super) fn video_codec(rtc: &Rtc, pt: u8) -> Option<VideoCodec> {
     PREFERENCE.into_iter().find(|&codec| codec_of(codec) == params.spec().codec)
 }
 
-/// The first m-line of a kind in a session.
-pub(super) fn first_mid(sdp: &str, rtc: &Rtc, kind: MediaKind) -> Option<Mid> {
+/// The m-lines of a kind in a session, in their order.
+pub(super) fn mids(sdp: &str, rtc: &Rtc, kind: MediaKind) -> Vec<Mid> {
     sdp.lines()
         .filter_map(|line| line.strip_prefix("a=mid:"))
         .map(|mid| Mid::from(mid.trim()))
-        .find(|&mid| rtc.media(mid).is_some_and(|media| media.kind() == kind && !media.disabled()))
+        .filter(|&mid| rtc.media(mid).is_some_and(|media| media.kind() == kind && !media.disabled()))
+        .collect()
+}
+
+/// The first m-line of a kind in a session.
+pub(super) fn first_mid(sdp: &str, rtc: &Rtc, kind: MediaKind) -> Option<Mid> {
+    mids(sdp, rtc, kind).first().copied()
 }
 
 /// What a trickle fragment says.
@@ -237,6 +265,9 @@ mod tests {
         assert_eq!(offered(offer).unwrap(), [VideoCodec::H264, VideoCodec::Vp9]);
         assert!(matches!(offered("v=0\r\nm=audio 9 x 1\r\n"), Err(MediaError::BadSdp(_))));
         assert!(matches!(offered("{}"), Err(MediaError::BadSdp(_))));
+        assert_eq!(only_sound("v=0\r\nm=audio 9 x 1\r\n"), Ok(()));
+        assert!(matches!(only_sound(offer), Err(MediaError::BadSdp(why)) if why.contains("no picture")));
+        assert!(matches!(only_sound("v=0\r\n"), Err(MediaError::BadSdp(_))));
         assert!(matches!(offered(&format!("v=0\r\n{}", "a".repeat(70_000))), Err(MediaError::BadSdp(_))));
     }
 

@@ -15,7 +15,7 @@ use super::{
     publisher::Publisher,
     seal::Sealer,
     switchboard::{Switchboard, far_future},
-    viewer::{Path, Viewer},
+    viewer::{Ear, Path, Viewer},
 };
 
 /// Packets of a source wait for the end of their frame, so that they leave in runs; at most this long…
@@ -47,6 +47,14 @@ pub(super) struct Session {
     pub(super) heard: Instant,
     pub(super) timer: Instant,
     pub(super) broken: bool,
+    /// A viewer of the program: the hub chooses what it sees and hears.
+    pub(super) follower: Option<Follower>,
+}
+
+/// What is known of a viewer of the program.
+pub(super) struct Follower {
+    /// What its own client publishes: that is not played back to it.
+    pub(super) own: Option<SourceId>,
 }
 
 /// A name that can be published and viewed.
@@ -54,6 +62,8 @@ pub(super) struct Source {
     pub(super) id: SourceId,
     pub(super) publisher: Option<usize>,
     pub(super) viewers: Vec<usize>,
+    /// Sessions that get its sound only, and on which of their tracks.
+    pub(super) listeners: Vec<(usize, Ear)>,
     pub(super) paused: bool,
     pub(super) inbox: Vec<Packet>,
     pub(super) inbox_since: Instant,
@@ -97,8 +107,11 @@ impl Switchboard {
                 self.routes.remove(address);
             }
         }
+        let name = self.name_of(&session);
+        for source in &mut self.sources {
+            source.listeners.retain(|(listener, _)| *listener != index);
+        }
         let source = &mut self.sources[session.source];
-        let name = source.id.clone();
         tracing::info!(session = ?session.id, source = %name, "a media session ended");
         match session.role {
             Role::Publisher(publisher) => {
@@ -134,14 +147,14 @@ impl Switchboard {
             id: id.clone(),
             publisher: None,
             viewers: Vec::new(),
+            listeners: Vec::new(),
             paused: false,
             inbox: Vec::new(),
             inbox_since: now,
             frame_complete: false,
         };
-        if let Some(index) =
-            self.sources.iter().position(|s| s.publisher.is_none() && s.viewers.is_empty() && !s.paused)
-        {
+        let unused = |s: &Source| s.publisher.is_none() && s.viewers.is_empty() && s.listeners.is_empty() && !s.paused;
+        if let Some(index) = self.sources.iter().position(unused) {
             self.sources[index] = source;
             return Some(index);
         }
@@ -179,6 +192,7 @@ impl Session {
             heard: now,
             timer: now,
             broken: false,
+            follower: None,
         }
     }
 
@@ -204,7 +218,7 @@ impl Session {
 
 impl Source {
     pub(super) fn push(&mut self, now: Instant, packet: Packet) {
-        if self.paused || self.viewers.is_empty() {
+        if self.paused || (self.viewers.is_empty() && self.listeners.is_empty()) {
             return;
         }
         if self.inbox.is_empty() {

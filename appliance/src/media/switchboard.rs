@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use appliance_core::home::Program;
 use str0m::{
     Event, IceConnectionState, Input, Output,
     config::{CryptoProvider, DtlsCert},
@@ -19,9 +20,10 @@ use tokio::sync::mpsc;
 use super::{
     GRACE, Limits, MediaEvent, SessionId,
     net::Net,
+    outside::Outside,
     sessions::{GATHER, Role, Session, Source},
     stun,
-    viewer::Path,
+    viewer::{Path, Wants},
 };
 
 /// Addresses remembered for one session; a client with more is not honest.
@@ -62,6 +64,10 @@ pub(super) struct Switchboard {
     next_tick: Instant,
     pub(super) junk: u64,
     pub(super) forwarded_before: u64,
+    /// What students at home are given now.
+    pub(super) program: Program,
+    /// The box's address as the gateway's STUN server sees it.
+    pub(super) outside: Outside,
 }
 
 impl Switchboard {
@@ -96,6 +102,8 @@ impl Switchboard {
             next_tick: now,
             junk: 0,
             forwarded_before: 0,
+            program: Program::default(),
+            outside: Outside::default(),
         }
     }
 
@@ -109,6 +117,9 @@ impl Switchboard {
         to: SocketAddr,
         contents: &[u8],
     ) -> bool {
+        if self.outside.answered(from, contents) {
+            return true;
+        }
         let request = stun::request_for(contents);
         let session = match request {
             Some(ufrag) => self.by_ufrag.get(ufrag).copied(),
@@ -253,12 +264,13 @@ impl Switchboard {
         if std::mem::replace(&mut session.connected, true) {
             return;
         }
-        tracing::info!(session = ?session.id, source = %self.sources[session.source].id, "a media path is up");
-        if matches!(session.role, Role::Viewer(_)) {
-            let (index, id) = (session.source, session.id);
-            let source = self.sources[index].id.clone();
+        let Some(session) = self.sessions[index].as_ref() else { return };
+        let (at, id, views) = (session.source, session.id, matches!(session.role, Role::Viewer(_)));
+        let source = self.name_of(session);
+        tracing::info!(session = ?id, %source, "a media path is up");
+        if views {
             self.tell(MediaEvent::ViewerUp { source, session: id });
-            self.want_keyframe(now, index, None);
+            self.want_keyframe(now, at, None);
         }
     }
 
@@ -268,15 +280,19 @@ impl Switchboard {
         if !std::mem::replace(&mut session.connected, false) {
             return;
         }
-        let (source, id) = (self.sources[session.source].id.clone(), session.id);
+        let id = session.id;
+        // A viewer's path was up; of a publisher it matters whether media came.
+        let (views, was_up) = match &mut session.role {
+            Role::Publisher(publisher) => (false, std::mem::replace(&mut publisher.up, false)),
+            Role::Viewer(_) => (true, true),
+        };
+        let Some(session) = self.sessions[index].as_ref() else { return };
+        let source = self.name_of(session);
         tracing::info!(session = ?id, %source, "a media path is dead");
-        match &mut session.role {
-            Role::Publisher(publisher) => {
-                if std::mem::replace(&mut publisher.up, false) {
-                    self.tell(MediaEvent::SourceDown { source, session: id });
-                }
-            }
-            Role::Viewer(_) => self.tell(MediaEvent::ViewerDown { source, session: id }),
+        match (views, was_up) {
+            (true, _) => self.tell(MediaEvent::ViewerDown { source, session: id }),
+            (false, true) => self.tell(MediaEvent::SourceDown { source, session: id }),
+            (false, false) => {}
         }
     }
 
@@ -314,11 +330,18 @@ impl Switchboard {
                 continue;
             }
             if !source.paused {
-                for &viewer in &source.viewers {
-                    if let Some(Session { role: Role::Viewer(viewer), connected: true, .. }) =
+                let picture = source.viewers.iter().map(|&viewer| (viewer, None));
+                let sound = source.listeners.iter().map(|&(viewer, ear)| (viewer, Some(ear)));
+                for (viewer, ear) in picture.chain(sound) {
+                    if let Some(Session { role: Role::Viewer(viewer), connected: true, follower, .. }) =
                         self.sessions[viewer].as_mut()
                     {
-                        viewer.forward(now, &source.inbox, &mut self.net);
+                        let wants = match (ear, follower) {
+                            (Some(ear), _) => Wants::Sound(ear),
+                            (None, Some(_)) => Wants::Picture,
+                            (None, None) => Wants::All,
+                        };
+                        viewer.forward(now, &source.inbox, wants, &mut self.net);
                     }
                 }
             }
@@ -370,6 +393,7 @@ impl Switchboard {
             if let Some(tcp) = &mut self.net.tcp {
                 tcp.sweep(now);
             }
+            self.report_followers(now);
             for index in 0..self.sessions.len() {
                 let dead =
                     |s: &Session| s.dead_since.is_some_and(|since| now.saturating_duration_since(since) >= GRACE);
@@ -391,14 +415,14 @@ impl Switchboard {
         let mut wanted = [false; 3];
         for &viewer_index in &source.viewers {
             let session = self.sessions[viewer_index].as_mut();
-            let Some(Session { role: Role::Viewer(viewer), connected: true, .. }) = session else { continue };
+            let Some(Session { role: Role::Viewer(viewer), connected: true, follower, .. }) = session else { continue };
             if viewer.choose(now, bitrates)
                 && let Some(lane) = viewer.wanted
             {
                 wanted[lane] = true;
             }
             // Spread over the second, so that the reports of a class do not leave in one burst.
-            if (self.ticks + viewer_index as u64).is_multiple_of(REPORT_TICKS) {
+            if follower.is_none() && (self.ticks + viewer_index as u64).is_multiple_of(REPORT_TICKS) {
                 viewer.report(now, &clocks, &mut self.net);
             }
         }

@@ -92,6 +92,26 @@ pub(super) struct Path {
     pub(super) remote: SocketAddr,
 }
 
+/// The sound tracks that a viewer can have. Everyone has the first; viewers of the program have both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ear {
+    /// The sound that goes with the picture, or the room's.
+    Room,
+    /// The student who speaks from home.
+    Speaker,
+}
+
+/// What of a source a viewer is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Picture and sound, as they come.
+    All,
+    /// Only the picture: the sound is chosen apart.
+    Picture,
+    /// Only the sound, on this track.
+    Sound(Ear),
+}
+
 /// The viewer's wishes that a publisher must hear of.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wishes {
@@ -102,7 +122,7 @@ pub(super) struct Wishes {
 pub(super) struct Viewer {
     began: Instant,
     video: Option<Track>,
-    audio: Option<Track>,
+    audio: [Option<Track>; 2],
     sealer: Option<Sealer>,
     pub(super) path: Option<Path>,
     twcc: u16,
@@ -131,11 +151,17 @@ pub(super) struct Counts {
 }
 
 impl Viewer {
-    pub(super) fn new(now: Instant, video: Option<TrackSetup>, audio: Option<TrackSetup>, seed: [u16; 2]) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        video: Option<TrackSetup>,
+        [room, speaker]: [Option<TrackSetup>; 2],
+        seed: [u16; 3],
+    ) -> Self {
+        let sound = |setup: Option<TrackSetup>, seed| setup.map(|setup| Track::new(setup, AUDIO_HISTORY, seed));
         Self {
             began: now,
             video: video.map(|setup| Track::new(setup, VIDEO_HISTORY, seed[0])),
-            audio: audio.map(|setup| Track::new(setup, AUDIO_HISTORY, seed[1])),
+            audio: [sound(room, seed[1]), sound(speaker, seed[2])],
             sealer: None,
             path: None,
             twcc: 0,
@@ -186,11 +212,13 @@ impl Viewer {
     }
 
     /// Sends what it should get of these packets, in order.
-    pub(super) fn forward(&mut self, now: Instant, packets: &[Packet], net: &mut Net) {
+    pub(super) fn forward(&mut self, now: Instant, packets: &[Packet], wants: Wants, net: &mut Net) {
         let (Some(path), Some(sealer)) = (self.path, self.sealer.as_ref()) else { return };
         let mut out = net.batch(path);
         for packet in packets {
             let (track, payload_types) = match packet.media {
+                Media::Video { .. } if matches!(wants, Wants::Sound(_)) => continue,
+                Media::Audio if wants == Wants::Picture => continue,
                 Media::Video { lane, codec } => {
                     if self.current != Some(lane) {
                         let wanted = self.wanted.is_none_or(|wanted| wanted == lane);
@@ -205,7 +233,8 @@ impl Viewer {
                     (track, types)
                 }
                 Media::Audio => {
-                    let Some(track) = self.audio.as_mut() else { continue };
+                    let ear = if let Wants::Sound(ear) = wants { ear } else { Ear::Room };
+                    let Some(track) = self.audio[ear as usize].as_mut() else { continue };
                     let types = track.setup.payload_types[0];
                     (track, types)
                 }
@@ -286,7 +315,8 @@ impl Viewer {
     }
 
     fn on_report(&mut self, now: Instant, report: &ReceptionReport) {
-        let track = [&self.video, &self.audio].into_iter().flatten().find(|track| track.setup.ssrc == *report.ssrc);
+        let track =
+            std::iter::once(&self.video).chain(&self.audio).flatten().find(|track| track.setup.ssrc == *report.ssrc);
         let Some(track) = track else { return };
         if let Some((_, at)) = track.reported.filter(|(ntp, _)| *ntp == report.last_sr_time && *ntp != 0) {
             let held = Duration::from_secs_f64(f64::from(report.last_sr_delay) / 65_536.0);
@@ -310,8 +340,8 @@ impl Viewer {
         if now.saturating_duration_since(self.resends.1) >= RESEND_WINDOW {
             self.resends = (0, now);
         }
-        let tracks = [&mut self.video, &mut self.audio].into_iter().flatten();
-        let Some(track) = tracks.into_iter().find(|track| track.setup.ssrc == ssrc) else { return };
+        let mut tracks = std::iter::once(&mut self.video).chain(&mut self.audio).flatten();
+        let Some(track) = tracks.find(|track| track.setup.ssrc == ssrc) else { return };
         let slot = usize::from(number) % track.history.len();
         let Some(sent) = track.history[slot].as_mut().filter(|sent| sent.sequence as u16 == number) else { return };
         let at = now.saturating_duration_since(self.began).as_millis() as u32;
@@ -350,7 +380,7 @@ impl Viewer {
     /// then audio. With them the viewer can play sound and picture in step.
     pub(super) fn report(&mut self, now: Instant, clocks: &[Option<SenderClock>], net: &mut Net) {
         let (Some(path), Some(sealer)) = (self.path, self.sealer.as_mut()) else { return };
-        for track in [&mut self.video, &mut self.audio].into_iter().flatten() {
+        for track in std::iter::once(&mut self.video).chain(&mut self.audio).flatten() {
             let Some((timestamp, at)) = track.rewriter.last() else { continue };
             let clock = clocks.iter().flatten().find_map(|clock| {
                 let timestamp = track.rewriter.map_timestamp(clock.stream, clock.timestamp)?;

@@ -29,6 +29,10 @@ pub enum Kind {
     Student,
     /// A WHIP program that publishes for a student's seat.
     WhipKey,
+    /// The personal link of a student at home; `epoch` is the link's number.
+    HomeLink,
+    /// A student at home; `epoch` is the session's number.
+    Home,
 }
 
 /// What a token says.
@@ -122,6 +126,17 @@ impl BoxKey {
         self.mac(b"code", normal(code).as_bytes()).finalize().into_bytes().into()
     }
 
+    /// The key of the box's own studio: it publishes the room's camera and microphone. Who can read it is the box.
+    pub fn studio_key(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.mac(b"studio", b"").finalize().into_bytes())
+    }
+
+    /// Whether this is the key of the box's own studio. Compared in constant time.
+    pub fn is_studio_key(&self, key: &str) -> bool {
+        let Ok(key) = URL_SAFE_NO_PAD.decode(key) else { return false };
+        self.mac(b"studio", b"").verify_slice(&key).is_ok()
+    }
+
     /// A short name of this box that tells nothing of the key, e.g. for its mDNS host name: 6 hex digits.
     pub fn short_name(&self) -> String {
         let bytes = self.mac(b"name", b"").finalize().into_bytes();
@@ -210,6 +225,7 @@ mod tests {
         assert_eq!(key(1).hash_code("abcde-fghjk"), key(1).hash_code(" ABCDE FGHJK"));
         assert_ne!(key(1).hash_code("123456"), key(2).hash_code("123456"));
         assert_eq!(key(1).short_name().len(), 6);
+        assert!(key(1).is_studio_key(&key(1).studio_key()) && !key(1).is_studio_key(&key(2).studio_key()));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use std::{
 
 use appliance_core::{
     access::Who,
+    home::HomePass,
     room::Pass,
     throttle::{Rule, Tally, Throttle, Verdict},
 };
@@ -18,7 +19,7 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts, Request},
     http::{HeaderMap, Method, header, request::Parts},
 };
-use classroom_protocol::{Millis, Problem, ProblemCode};
+use classroom_protocol::{Millis, Problem, ProblemCode, SourceId};
 use subtle::ConstantTimeEq as _;
 
 use super::reply::Refusal;
@@ -150,14 +151,28 @@ impl Gate {
         if let Some(bearer) = &proof.bearer {
             if let Ok(claims) = key.verify(bearer, clock::now()) {
                 let pass = || claims.seat.map(|seat| Pass { lesson: claims.lesson.clone(), seat, epoch: claims.epoch });
+                let seat = claims.seat;
                 return Ok(match claims.kind {
                     Kind::Ticket if room.now().lesson_id() == Some(&claims.lesson) => {
                         Who::Ticket { lesson: claims.lesson }
                     }
                     Kind::Ticket => Who::Nobody,
                     Kind::Student => pass().filter(|pass| room.now().holds(pass)).map_or(Who::Nobody, Who::Student),
+                    // Whether the link is good still is told with its reason, by the core.
+                    Kind::HomeLink => seat.map_or(Who::Nobody, |seat| Who::HomeLink {
+                        lesson: claims.lesson,
+                        seat,
+                        link: claims.epoch,
+                    }),
+                    Kind::Home => seat
+                        .map(|seat| HomePass { lesson: claims.lesson, seat, session: claims.epoch })
+                        .filter(|pass| room.now().holds_home(pass))
+                        .map_or(Who::Nobody, Who::Home),
                     Kind::WhipKey => pass().filter(|pass| room.now().holds(pass)).map_or(Who::Nobody, Who::SeatKey),
                 });
+            }
+            if key.is_studio_key(bearer) {
+                return Ok(Who::Source(SourceId::room()));
             }
             if ops_token.as_ref().is_some_and(|token| token.as_bytes().ct_eq(bearer.as_bytes()).into()) {
                 return Ok(Who::Ops);

@@ -19,7 +19,9 @@ use super::{
     routes::Caller,
 };
 use crate::{
+    clock,
     media::{Answer, Layer, MediaError, MediaHandle, SessionId},
+    relay::Relay,
     room::RoomHandle,
 };
 
@@ -37,8 +39,8 @@ pub struct MediaState {
     pub room: RoomHandle,
     /// Who made which session: only they may change or end it. At most as many as the forwarder serves.
     pub owners: Owners,
-    /// `Link` headers that name the school's TURN servers; empty inside the room.
-    pub ice_servers: Arc<Vec<HeaderValue>>,
+    /// The relay for students at home; those inside the room are not told of it.
+    pub relay: Arc<Relay>,
 }
 
 /// Who made which media session.
@@ -96,23 +98,28 @@ fn owner(who: &Who) -> String {
     }
 }
 
-/// `OPTIONS`: what is taken, and the ICE servers (RFC 9725 §4.2, §4.6).
-pub async fn options(State(state): State<MediaState>) -> Response {
+/// `OPTIONS`: what is taken, and, for a student at home, the ICE servers (RFC 9725 §4.2, §4.6).
+pub async fn options(State(state): State<MediaState>, who: Caller) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert("accept-post", HeaderValue::from_static(SDP));
     headers.insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
-    link(headers, &state.ice_servers);
+    link(headers, &state.relay, &who);
     response
 }
 
-fn link(headers: &mut HeaderMap, servers: &[HeaderValue]) {
-    servers.iter().for_each(|server| {
-        headers.append(header::LINK, server.clone());
-    });
+/// Names the relay to a student at home, with credentials of their own. The name in them is the seat, for the relay's log.
+fn link(headers: &mut HeaderMap, relay: &Relay, who: &Who) {
+    let Who::Home(pass) = who else { return };
+    for server in relay.links(pass.seat.home_source().as_str(), clock::now()) {
+        match HeaderValue::try_from(server) {
+            Ok(server) => drop(headers.append(header::LINK, server)),
+            Err(error) => tracing::error!(%error, "[home] relays: an address can't stand in a header"),
+        }
+    }
 }
 
-fn created(state: &MediaState, path: &str, answer: Answer) -> Result<Response, Refusal> {
+fn created(state: &MediaState, who: &Who, path: &str, answer: Answer) -> Result<Response, Refusal> {
     let mut response = (StatusCode::CREATED, answer.sdp).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
@@ -120,7 +127,7 @@ fn created(state: &MediaState, path: &str, answer: Answer) -> Result<Response, R
     let location = HeaderValue::try_from(format!("{path}/{}", answer.session));
     headers.insert(header::LOCATION, location.map_err(|error| Refusal::internal(&error))?);
     headers.insert(header::ETAG, HeaderValue::try_from(answer.etag).map_err(|error| Refusal::internal(&error))?);
-    link(headers, &state.ice_servers);
+    link(headers, &state.relay, who);
     Ok(response)
 }
 
@@ -141,6 +148,7 @@ pub async fn publish(
     let room = state.room.now();
     match &who.0 {
         Who::Student(pass) | Who::SeatKey(pass) => room.may_publish(pass)?,
+        Who::Home(pass) => room.may_speak(pass)?,
         Who::Staff { id, .. } => room.may_publish_as_staff(Some(*id))?,
         _ => room.may_publish_as_staff(None)?,
     }
@@ -149,13 +157,13 @@ pub async fn publish(
     let again = state.owners.publishes(&source, &owner);
     let answer = state.media.publish(source.clone(), offer, again).await.map_err(refuse)?;
     state.owners.set(answer.session, source.clone(), owner);
-    created(&state, &format!("/whip/{source}"), answer)
+    created(&state, &who, &format!("/whip/{source}"), answer)
 }
 
-/// `POST /whep/{source}`.
+/// `POST /whep/{source}`; `program` is what students at home are given, whatever that is at the time.
 ///
 /// # Errors
-/// `source-silent` with `Retry-After`, `bad-sdp`, `full`.
+/// `not-allowed` for a student at home who asks for anything else; `source-silent` with `Retry-After`, `bad-sdp`, `full`.
 pub async fn view(
     State(state): State<MediaState>,
     who: Caller,
@@ -163,10 +171,23 @@ pub async fn view(
     request: Request,
 ) -> Result<Response, Refusal> {
     let source = source_of(&source)?;
+    if !who.views(&source) {
+        return Err(ProblemCode::NotAllowed.into());
+    }
     let offer = text_of(request, SDP).await?;
-    let answer = state.media.view(source.clone(), offer).await.map_err(refuse)?;
+    let answer = if source == SourceId::program() {
+        // A student at home has one program session: a page that comes anew replaces its own.
+        let own = who.publishes().filter(|_| matches!(who.0, Who::Home(_)));
+        if own.is_some() {
+            state.media.close_followers(own.clone()).await.map_err(refuse)?;
+        }
+        state.media.view_program(offer, own).await
+    } else {
+        state.media.view(source.clone(), offer).await
+    };
+    let answer = answer.map_err(refuse)?;
     state.owners.set(answer.session, source.clone(), owner(&who));
-    created(&state, &format!("/whep/{source}"), answer)
+    created(&state, &who, &format!("/whep/{source}"), answer)
 }
 
 fn own(state: &MediaState, who: &Who, source: &str, session: &str) -> Result<SessionId, Refusal> {

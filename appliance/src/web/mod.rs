@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod gate;
+pub mod home;
 pub mod join;
 pub mod library;
 pub mod media;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub pages: pages::PagesState,
     /// Students.
     pub join: join::JoinState,
+    /// Students at home.
+    pub home: home::HomeState,
     /// Teachers.
     pub teach: teach::TeachState,
     /// The library.
@@ -68,10 +71,11 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
     const PATCH: Method = Method::PATCH;
     const POST: Method = Method::POST;
     const PUT: Method = Method::PUT;
-    let Parts { gate, pages, join, teach, library, staff, register, panels, media, ws, metrics } = parts;
+    let Parts { gate, pages, join, home, teach, library, staff, register, panels, media, ws, metrics } = parts;
     let (router, table) = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
+        .at(GET, "/home", Rule::Public, pages::home, pages)
         .at(GET, "/teach", Rule::Public, pages::teach, pages)
         .at(GET, "/panel", Rule::Public, pages::panel, pages)
         .at(GET, "/school", Rule::Public, pages::school, pages)
@@ -85,6 +89,9 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(POST, "/api/student/command", Rule::Student, join::command, join)
         .at_with_limit(PUT, "/api/student/thumbnail", Rule::Student, join::THUMBNAIL_BYTES, join::thumbnail, join)
         .at(POST, "/api/student/whip-key", Rule::Student, join::whip_key, join)
+        .at(POST, "/api/seats/{seat}/home-link", Rule::Staff, home::link, home)
+        .at(POST, "/api/home/join", Rule::HomeLink, home::join, home)
+        .at(POST, "/api/home/command", Rule::Home, home::command, home)
         .at(GET, "/api/ws", Rule::Member, ws::connect, ws)
         .at(POST, "/api/staff/first-sign-in", Rule::Public, staff::first_sign_in, staff)
         .at(POST, "/api/staff/sign-in", Rule::Public, staff::sign_in, staff)

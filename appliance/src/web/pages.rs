@@ -37,6 +37,11 @@ pub async fn join() -> Response {
     page("join.html")
 }
 
+/// `GET /home`.
+pub async fn home() -> Response {
+    page("home.html")
+}
+
 /// `GET /teach`.
 pub async fn teach() -> Response {
     page("teach.html")
@@ -82,12 +87,19 @@ pub async fn health() -> &'static str {
 /// # Errors
 /// `internal` when the address is too long for a QR code.
 pub async fn qr(State(state): State<PagesState>) -> Result<Response, Refusal> {
-    let code = QrCode::new(&state.facts.join_url).map_err(|error| Refusal::internal(&error))?;
-    let picture = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
-    let mut response = picture.into_response();
+    let mut response = qr_picture(&state.facts.join_url)?.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
+}
+
+/// A text as a QR code, an SVG picture.
+///
+/// # Errors
+/// `internal` when the text is too long for one.
+pub(super) fn qr_picture(text: &str) -> Result<String, Refusal> {
+    let code = QrCode::new(text).map_err(|error| Refusal::internal(&error))?;
+    Ok(code.render::<svg::Color<'_>>().min_dimensions(240, 240).build())
 }
 
 /// What no route answers.

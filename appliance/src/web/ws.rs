@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use appliance_core::{
     access::Who,
+    home::HomePass,
     room::{Facts, Input, Pass, Room},
 };
 use axum::{
@@ -17,7 +18,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use classroom_protocol::{Envelope, PanelView, Problem, ProblemCode, StudentView, TeacherView};
+use classroom_protocol::{Envelope, HomeView, PanelView, Problem, ProblemCode, StudentView, TeacherView};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Semaphore, watch},
@@ -77,6 +78,7 @@ pub async fn connect(
         let watch = Reader { state, proof, after };
         match who.0 {
             Who::Student(pass) => watch.student(socket, pass).await,
+            Who::Home(pass) => watch.home(socket, pass).await,
             Who::Staff { id, name, .. } => watch.staff(socket, id, &name).await,
             Who::Display { id } => watch.panel(socket, id).await,
             // The route's rule lets members in only.
@@ -101,6 +103,17 @@ impl Reader {
         }
         self.serve::<StudentView>(socket, |room, facts| room.student_view(facts, &pass, clock::now())).await;
         // The seat may have been freed meanwhile; then there is nothing to tell.
+        let _ = room.apply(online(false)).await;
+    }
+
+    async fn home(self, socket: WebSocket, pass: HomePass) {
+        let room = self.state.room.clone();
+        let online = |online| Input::HomeOnline { pass: pass.clone(), online };
+        if room.apply(online(true)).await.is_err() {
+            return;
+        }
+        self.serve::<HomeView>(socket, |room, facts| room.home_view(facts, &pass)).await;
+        // Another session may have taken the place meanwhile; then there is nothing to tell.
         let _ = room.apply(online(false)).await;
     }
 

@@ -71,6 +71,8 @@ pub struct Peer {
     answered: String,
     pub video: Option<Mid>,
     pub audio: Option<Mid>,
+    pub second: Option<Mid>,
+    spoken: u64,
     pub connected: bool,
     pub received: Vec<RtpPacket>,
     pub keyframe_requests: usize,
@@ -107,6 +109,8 @@ impl Peer {
             answered: String::new(),
             video: None,
             audio: None,
+            second: None,
+            spoken: 0,
             connected: false,
             received: Vec::new(),
             keyframe_requests: 0,
@@ -165,6 +169,53 @@ impl Peer {
         assert!(answer.sdp.contains("a=sendonly"));
         peer.answer(&answer.sdp);
         (peer, answer.session)
+    }
+
+    /// A viewer of the program: one picture, two sounds.
+    pub async fn follow(hub: &Box, own: Option<&str>) -> (Self, appliance::media::SessionId) {
+        let mut peer = Self::new(codecs());
+        let mut api = peer.rtc.sdp_api();
+        peer.video = Some(api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None));
+        peer.audio = Some(api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None));
+        peer.second = Some(api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None));
+        let (offer, pending) = api.apply().unwrap();
+        peer.pending = Some(pending);
+        let answer = hub.media.view_program(offer.to_sdp_string(), own.map(source)).await.unwrap();
+        peer.answer(&answer.sdp);
+        (peer, answer.session)
+    }
+
+    /// One who sends sound and no picture.
+    pub async fn speak(hub: &Box, name: &str) -> Self {
+        let mut peer = Self::new(codecs());
+        let mut api = peer.rtc.sdp_api();
+        peer.audio = Some(api.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None));
+        let (offer, pending) = api.apply().unwrap();
+        peer.pending = Some(pending);
+        let answer = hub.media.publish(source(name), offer.to_sdp_string(), false).await.unwrap();
+        peer.answer(&answer.sdp);
+        peer
+    }
+
+    /// Sends 20 ms of sound.
+    pub fn sound(&mut self, mark: u8) {
+        let (pt, mid) = (self.pt(Codec::Opus), self.audio.unwrap());
+        self.spoken += 1;
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).unwrap();
+        let time = (self.spoken * 960) as u32;
+        stream.write_rtp(RtpWrite::new(pt, (1000 + self.spoken).into(), time, Instant::now(), vec![mark; 80]));
+        self.step();
+    }
+
+    /// The packets of one m-line, in the order in which they came.
+    pub fn of(&mut self, mid: Option<Mid>) -> Vec<&RtpPacket> {
+        let mid = mid.unwrap();
+        let Self { received, rtc, .. } = self;
+        let of_mid = |packet: &&RtpPacket| {
+            rtc.direct_api().stream_rx(&packet.header.ssrc).is_some_and(|stream| stream.mid() == mid)
+        };
+        received.iter().filter(of_mid).collect()
     }
 
     /// A viewer that has nothing but TCP.

@@ -30,6 +30,7 @@ fn view(layout: u8, seats: &[u8]) -> PanelView {
         }),
         code: Some("482913".into()),
         stage: StageView { layout, tiles },
+        voice: None,
         marks: Marks::default(),
         notice: None,
     }

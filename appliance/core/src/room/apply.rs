@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand};
 
 use super::{Class, Effect, Fresh, Input, Lesson, Other, Panel, Pass, Place, Room, SEAT_GRACE, Stage, Teacher, Wish};
+use crate::home::Home;
 
 /// The longest time that sharing can be opened for, in minutes.
 const LONGEST_OPEN: u16 = 120;
@@ -18,6 +19,7 @@ impl Room {
     /// The reason why it may not happen, as people are told.
     pub fn apply(&mut self, input: Input, now: Millis) -> Result<Effects, ProblemCode> {
         let before = self.stage.clone();
+        let program_before = self.program();
         let lesson_before = self.lesson.as_ref().map(|lesson| lesson.id.clone());
         let attended = self.attendance();
         let mut effects = self.change(input, now)?;
@@ -25,6 +27,10 @@ impl Room {
         let seen = lesson_before.map(|lesson| self.settle(&before, &lesson, now)).unwrap_or_default();
         let happened = self.happened(&attended, &seen, now).map(Effect::Happened);
         effects.splice(0..0, seen.iter().cloned().chain(happened));
+        let program = self.program();
+        if program != program_before {
+            effects.push(Effect::Program(program));
+        }
         self.seq += 1;
         Ok(effects)
     }
@@ -33,6 +39,9 @@ impl Room {
         match input {
             Input::Teacher { who, command, class, fresh } => self.teacher(who, command, class, fresh, now),
             Input::Student { pass, command } => self.student(&pass, command, now),
+            Input::HomeJoin { lesson, seat, link, take_over } => self.home_join(&lesson, seat, link, take_over, now),
+            Input::Home { pass, command } => self.home_command(&pass, command, now),
+            Input::HomeOnline { pass, online } => self.home_online(&pass, online, now),
             Input::TakeSeat { lesson, seat } => self.take_seat(&lesson, seat, now),
             Input::SeatOnline { pass, online } => {
                 let place = self.place_mut(&pass)?;
@@ -47,6 +56,9 @@ impl Room {
                 Ok(vec![])
             }
             Input::SourceLive { source, live } => {
+                if let Some(seat) = source.home_seat() {
+                    return Ok(self.home_voice(seat, live, now));
+                }
                 self.source_live(&source, live);
                 Ok(vec![])
             }
@@ -86,7 +98,7 @@ impl Room {
                 if let Some(lesson) = &mut self.lesson {
                     lesson.open_until = lesson.open_until.filter(|until| *until > now);
                 }
-                Ok(vec![])
+                Ok(self.home_tick(now))
             }
         }
     }
@@ -172,6 +184,7 @@ impl Room {
             open_until: None,
             epoch: 0,
             seats: class.students.into_iter().map(|(seat, name)| (seat, place(name))).collect(),
+            home: Home::default(),
         });
         Ok(vec![Effect::LessonStarted { lesson: fresh.lesson, class: class.id, class_name: class.name, by, at: now }])
     }
@@ -223,6 +236,10 @@ impl Room {
                 lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?.wish = Wish::Idle;
                 return Ok(self.stop_sharing(seat));
             }
+            TeacherCommand::InviteHome { seat } => return self.invite_home(seat, now),
+            TeacherCommand::RevokeHome { seat } => return self.revoke_home(seat, now),
+            TeacherCommand::Microphone { seat, on } => return self.microphone(seat, on),
+            TeacherCommand::LowerHand { seat } => lesson.home.lower(seat)?,
             TeacherCommand::FreeSeat { seat } => {
                 let place = lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?;
                 place.leave();
@@ -285,6 +302,8 @@ impl Room {
     fn end_lesson(&mut self, now: Millis) -> Effects {
         let mut effects: Effects = self.sources().into_iter().map(Effect::CloseSource).collect();
         effects.extend(self.pause_all(false));
+        effects.push(Effect::CloseSource(SourceId::room()));
+        effects.extend(self.end_home(now));
         let Some(lesson) = self.lesson.take() else { return vec![] };
         self.stage = Stage::new(1);
         self.holder = None;
@@ -367,6 +386,7 @@ impl Room {
                 }
             }
             None if *source == SourceId::teacher() => self.teacher_live = live,
+            None if *source == SourceId::room() => self.room_live = live,
             None => {
                 if let Some(other) = self.others.get_mut(source) {
                     other.live = live;

@@ -4,19 +4,25 @@
 //! executes, or with the reason why not. The views ([`Room::teacher_view`] …) are computed from the state alone.
 
 mod apply;
+mod at_home;
 mod attendance;
 mod stage;
 mod views;
 
 use std::collections::BTreeMap;
 
-use classroom_protocol::{Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::DeviceAlert};
+use classroom_protocol::{
+    HomeCommand, Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::DeviceAlert,
+};
 use serde::{Deserialize, Serialize};
-
-use crate::usage::Event;
 
 pub use stage::{Stage, Tile};
 pub use views::Facts;
+
+use crate::{
+    home::{Home, HomePass, Program},
+    usage::Event,
+};
 
 /// A student who lost the connection keeps the seat against others for this long.
 pub const SEAT_GRACE: Millis = 15_000;
@@ -93,6 +99,31 @@ pub enum Input {
     SeatOnline {
         /// Whose page.
         pass: Pass,
+        /// Connected or not.
+        online: bool,
+    },
+    /// Someone opens the lesson with the personal link of a seat (R-LIVE-1).
+    HomeJoin {
+        /// Id of the lesson of the link.
+        lesson: String,
+        /// The seat.
+        seat: Seat,
+        /// Number of the link.
+        link: u32,
+        /// End the session that lives, if there is one.
+        take_over: bool,
+    },
+    /// A student at home taps.
+    Home {
+        /// Who.
+        pass: HomePass,
+        /// What.
+        command: HomeCommand,
+    },
+    /// A home student's page connected (`true`) or lost its connection. Pages are counted, not merged.
+    HomeOnline {
+        /// Whose page.
+        pass: HomePass,
         /// Connected or not.
         online: bool,
     },
@@ -204,6 +235,28 @@ pub enum Effect {
         /// The student's name.
         name: String,
     },
+    /// This is the link of the seat; hand it out.
+    HomeLink {
+        /// Id of the lesson.
+        lesson: String,
+        /// The seat.
+        seat: Seat,
+        /// Number of the link.
+        link: u32,
+        /// The student's name.
+        name: String,
+    },
+    /// A session at home was given; hand out this pass.
+    HomeGiven {
+        /// The pass.
+        pass: HomePass,
+        /// The student's name.
+        name: String,
+    },
+    /// End the program session of the student at home on this seat; everyone's when no seat is named.
+    CloseHome(Option<Seat>),
+    /// From now on students at home are given this.
+    Program(Program),
 }
 
 /// How far a student's wish to share is.
@@ -250,6 +303,8 @@ pub(crate) struct Lesson {
     pub(crate) open_until: Option<Millis>,
     pub(crate) epoch: u32,
     pub(crate) seats: BTreeMap<Seat, Place>,
+    #[serde(default)]
+    pub(crate) home: Home,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -278,6 +333,8 @@ pub struct Room {
     #[serde(skip)]
     teacher_live: bool,
     #[serde(skip)]
+    room_live: bool,
+    #[serde(skip)]
     others: BTreeMap<SourceId, Other>,
     #[serde(skip)]
     panels: BTreeMap<i64, Panel>,
@@ -295,6 +352,7 @@ impl Default for Room {
             lesson: None,
             stage: Stage::new(1),
             teacher_live: false,
+            room_live: false,
             others: BTreeMap::new(),
             panels: BTreeMap::new(),
             panel_waiting: false,
@@ -313,6 +371,7 @@ impl Room {
             for place in lesson.seats.values_mut() {
                 place.gone_at = now;
             }
+            lesson.home.restored(now);
         }
         self.stage.nothing_is_seen();
         self
@@ -387,7 +446,8 @@ impl Room {
 
     /// When [`Input::Tick`] is due, if ever.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.lesson.as_ref()?.open_until
+        let lesson = self.lesson.as_ref()?;
+        lesson.open_until.into_iter().chain(lesson.home.next_deadline()).min()
     }
 
     fn place(&self, pass: &Pass) -> Result<&Place, ProblemCode> {
@@ -408,6 +468,7 @@ impl Room {
                 self.lesson.as_ref().and_then(|lesson| lesson.seats.get(&seat)).is_some_and(|place| place.live)
             }
             None if *source == SourceId::teacher() => self.teacher_live,
+            None if *source == SourceId::room() => self.room_live,
             None => self.others.get(source).is_some_and(|other| other.live),
         }
     }

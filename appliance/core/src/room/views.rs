@@ -31,6 +31,7 @@ impl Room {
             asked_at: if let Wish::Asked(at) = place.wish { Some(at) } else { None },
             tile: self.stage.tile_of(&seat.source()),
             thumbnail: place.thumbnail,
+            home: lesson.and_then(|lesson| self.home_seat(lesson, *seat)),
         };
         TeacherView {
             room: facts.room.clone(),
@@ -57,6 +58,7 @@ impl Room {
                 .collect(),
             panel_waiting: self.panel_waiting,
             alerts: self.alerts.clone(),
+            room_live: self.room_live,
         }
     }
 
@@ -92,6 +94,7 @@ impl Room {
             lesson: self.lesson.as_ref().map(lesson_view),
             code: self.lesson.as_ref().map(|lesson| lesson.code.clone()),
             stage: self.stage_view(),
+            voice: self.voice(),
             marks: self.marks(),
             notice: facts.notice.clone(),
         }
@@ -143,9 +146,9 @@ impl Room {
         std::iter::once(own).chain(others).collect()
     }
 
-    /// Recording and home viewers come with their own parts of the box; casting sets neither mark.
-    fn marks(&self) -> Marks {
-        Marks::default()
+    /// Nothing records yet (R-LIVE-3): that mark comes with its own part of the box.
+    pub(super) fn marks(&self) -> Marks {
+        Marks { recording: false, live: self.lesson.as_ref().is_some_and(|lesson| lesson.home.watched()) }
     }
 }
 
@@ -159,7 +162,7 @@ fn sharing(place: &Place) -> Sharing {
     }
 }
 
-fn lesson_view(lesson: &Lesson) -> LessonView {
+pub(super) fn lesson_view(lesson: &Lesson) -> LessonView {
     LessonView {
         id: lesson.id.clone(),
         class_name: lesson.class_name.clone(),

@@ -1,6 +1,7 @@
 /** The words of the pages, from the catalogue that the programs of the box use too. The language is the browser's. */
 
 import common from '../../../protocol/catalogue/common.json';
+import home from '../../../protocol/catalogue/home.json';
 import join from '../../../protocol/catalogue/join.json';
 import library from '../../../protocol/catalogue/library.json';
 import panel from '../../../protocol/catalogue/panel.json';
@@ -8,7 +9,7 @@ import problem from '../../../protocol/catalogue/problem.json';
 import school from '../../../protocol/catalogue/school.json';
 import teach from '../../../protocol/catalogue/teach.json';
 
-const catalogue = { ...common, ...join, ...library, ...panel, ...problem, ...school, ...teach };
+const catalogue = { ...common, ...home, ...join, ...library, ...panel, ...problem, ...school, ...teach };
 
 export type Key = keyof typeof catalogue;
 export type Lang = 'zh-Hant-TW' | 'en';

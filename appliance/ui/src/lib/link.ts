@@ -19,6 +19,8 @@ export abstract class MediaLink {
   private readonly backoff = new Backoff();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private state: LinkState = 'connecting';
+  /** Outside the room: the hub is asked for a relay first. */
+  relayed = false;
 
   constructor(
     protected readonly endpoint: string,
@@ -81,6 +83,7 @@ export abstract class MediaLink {
     this.session = session;
     pc.addEventListener('connectionstatechange', () => this.watch(session));
     try {
+      if (this.relayed) await session.findRelay(this.endpoint);
       this.prepare(pc);
       await session.open(this.endpoint, (answer) => this.edit(answer));
     } catch (error) {

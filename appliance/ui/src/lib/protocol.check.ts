@@ -46,7 +46,14 @@ export const checks: [
   Check<P.Problem, S['Problem']>,
   Check<P.TeacherCommand, S['TeacherCommand']>,
   Check<P.StudentCommand, S['StudentCommand']>,
+  Check<P.HomeCommand, S['HomeCommand']>,
+  Check<P.HomeView, S['HomeView']>,
+  Check<P.HomeSeat, S['HomeSeat']>,
+  Check<P.HomeLink, S['HomeLink']>,
+  Check<P.HomePass, S['HomePass']>,
+  Check<P.Voice, S['Voice']>,
 ] = [
+  true, true, true, true, true, true,
   true, true, true, true, true, true, true, true, true, true, true, true,
   true, true, true, true, true, true, true, true, true, true, true, true,
 ];

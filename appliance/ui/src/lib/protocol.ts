@@ -26,9 +26,15 @@ export type TeacherCommand =
   | { do: 'approve'; seat: Seat }
   | { do: 'decline'; seat: Seat }
   | { do: 'free-seat'; seat: Seat }
+  | { do: 'invite-home'; seat: Seat }
+  | { do: 'revoke-home'; seat: Seat }
+  | { do: 'microphone'; seat: Seat; on: boolean }
+  | { do: 'lower-hand'; seat: Seat }
   | { do: 'take-over' };
 
 export type StudentCommand = { do: 'ask' } | { do: 'stop' } | { do: 'leave' };
+
+export type HomeCommand = { do: 'raise-hand'; up: boolean } | { do: 'leave' };
 
 // view.rs
 
@@ -88,6 +94,7 @@ export interface TeacherView {
   marks: Marks;
   panels: PanelState[];
   panel_waiting: boolean;
+  room_live: boolean;
   alerts: DeviceAlert[];
 }
 
@@ -113,6 +120,16 @@ export interface SeatView {
   asked_at: Millis | null;
   tile: number | null;
   thumbnail: number | null;
+  home: HomeSeat | null;
+}
+
+export type Microphone = 'closed' | 'open' | 'live';
+
+export interface HomeSeat {
+  online: boolean;
+  joined_at: Millis | null;
+  hand_at: Millis | null;
+  microphone: Microphone;
 }
 
 export interface SourceView {
@@ -147,7 +164,46 @@ export interface PanelView {
   lesson: LessonView | null;
   code: string | null;
   stage: Stage;
+  notice: string | null;
+  voice: Voice | null;
   marks: Marks;
+}
+
+export interface Voice {
+  source: SourceId;
+  name: string;
+  live: boolean;
+}
+
+export type Watching =
+  | { kind: 'nothing' }
+  | { kind: 'room' }
+  | { kind: 'panel'; source: SourceId; label: string; frozen: boolean };
+
+export interface HomeView {
+  room: string;
+  lesson: LessonView;
+  seat: Seat;
+  name: string;
+  watching: Watching;
+  heard: boolean;
+  hand: number | null;
+  microphone: Microphone;
+  speaker: string | null;
+  marks: Marks;
+}
+
+export interface HomeLink {
+  url: string;
+  qr: string;
+  name: string;
+}
+
+export interface HomePass {
+  token: string;
+  seat: Seat;
+  name: string;
+  source: SourceId;
 }
 
 export interface JoinTicket {
@@ -213,6 +269,9 @@ export type ProblemCode =
   | 'not-approved'
   | 'seat-taken'
   | 'no-such-seat'
+  | 'link-revoked'
+  | 'home-taken'
+  | 'microphone-closed'
   | 'source-busy'
   | 'source-silent'
   | 'bad-sdp'

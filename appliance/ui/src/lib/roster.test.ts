@@ -71,6 +71,7 @@ describe('seats', () => {
     asked_at,
     tile: null,
     thumbnail: null,
+    home: null,
   });
 
   it('puts who waits longest first', () => {

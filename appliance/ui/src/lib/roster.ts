@@ -85,5 +85,11 @@ export const wishes = (seats: readonly SeatView[]): SeatView[] =>
     .filter((seat) => seat.sharing === 'asking')
     .sort((a, b) => (a.asked_at ?? Infinity) - (b.asked_at ?? Infinity) || a.seat - b.seat);
 
+/** The raised hands of students at home, in the order in which they were raised. */
+export const hands = (seats: readonly SeatView[]): SeatView[] =>
+  seats
+    .filter((seat) => seat.home?.hand_at != null)
+    .sort((a, b) => (a.home?.hand_at ?? 0) - (b.home?.hand_at ?? 0) || a.seat - b.seat);
+
 /** The media source of a seat: `seat-07`. */
 export const sourceOf = (seat: number): string => `seat-${String(seat).padStart(2, '0')}`;

@@ -60,6 +60,63 @@ export interface components {
          *
          *     Resume: connect with `?after=SEQ`; when nothing has changed since, the hub answers `current`.
          */
+        Envelope_HomeView: {
+            /** @description The hub's clock. */
+            now: components["schemas"]["u64"];
+            /**
+             * Format: int64
+             * @description Grows with every change; survives a restart of the hub.
+             */
+            seq: number;
+            /** @enum {string} */
+            type: "view";
+            /** @description What a student at home sees (`/home`). */
+            view: {
+                /**
+                 * Format: int32
+                 * @description Place in the queue of raised hands, 1 is next; none when the hand is down.
+                 */
+                hand?: number | null;
+                /** @description There is sound from the room or from the picture. */
+                heard: boolean;
+                /** @description The running lesson. */
+                lesson: components["schemas"]["LessonView"];
+                /** @description Recording and live marks. */
+                marks: components["schemas"]["Marks"];
+                /** @description Whether the student may speak: WHIP, sound only, at `/whip/{source}` of the pass. */
+                microphone: components["schemas"]["Microphone"];
+                /** @description The student's name. */
+                name: string;
+                /** @description The room's name. */
+                room: string;
+                /** @description The student's seat. */
+                seat: components["schemas"]["Seat"];
+                /** @description Name of another student at home who speaks now. */
+                speaker?: string | null;
+                /** @description What the program shows: WHEP at `/whep/program`. */
+                watching: components["schemas"]["Watching"];
+            };
+        } | {
+            /** @description The hub's clock. */
+            now: components["schemas"]["u64"];
+            /**
+             * Format: int64
+             * @description The newest number.
+             */
+            seq: number;
+            /** @enum {string} */
+            type: "current";
+        } | {
+            /** @description Why, as a code of the catalogue (`problem.*`). */
+            code: string;
+            /** @enum {string} */
+            type: "bye";
+        };
+        /**
+         * @description One message of the hub on `GET /api/ws`.
+         *
+         *     Resume: connect with `?after=SEQ`; when nothing has changed since, the hub answers `current`.
+         */
         Envelope_PanelView: {
             /** @description The hub's clock. */
             now: components["schemas"]["u64"];
@@ -85,6 +142,7 @@ export interface components {
                 room: string;
                 /** @description The stage. */
                 stage: components["schemas"]["Stage"];
+                voice?: null | components["schemas"]["Voice"];
             };
         } | {
             /** @description The hub's clock. */
@@ -188,6 +246,8 @@ export interface components {
                 panels: components["schemas"]["PanelState"][];
                 /** @description The room's name. */
                 room: string;
+                /** @description The room's own camera and microphone send: students at home hear the room. */
+                room_live: boolean;
                 /** @description The seats of the class, in order. */
                 seats: components["schemas"]["SeatView"][];
                 /** @description The other sources that can be shown: the teacher's screen, WHIP programs. */
@@ -212,6 +272,71 @@ export interface components {
             code: string;
             /** @enum {string} */
             type: "bye";
+        };
+        /** @description What a student at home asks (`POST /api/home/command`). */
+        HomeCommand: {
+            /** @enum {string} */
+            do: "raise-hand";
+            /** @description Up or down. */
+            up: boolean;
+        } | {
+            /** @enum {string} */
+            do: "leave";
+        };
+        /** @description A personal link for a student at home (answer to `POST /api/seats/{seat}/home-link`). */
+        HomeLink: {
+            /** @description The student's name. */
+            name: string;
+            /** @description The same as a QR code, an SVG picture. */
+            qr: string;
+            /** @description The address to open at home; good for this lesson and this student only. */
+            url: string;
+        };
+        /** @description A home student's pass (answer to `POST /api/home/join`). */
+        HomePass: {
+            /** @description The student's name. */
+            name: string;
+            /** @description The seat. */
+            seat: components["schemas"]["Seat"];
+            /** @description Where to speak: `/whip/{source}`, while the microphone is open. */
+            source: components["schemas"]["SourceId"];
+            /** @description Bearer token of this session. */
+            token: string;
+        };
+        /** @description A student at home, for the teacher. */
+        HomeSeat: {
+            hand_at?: null | components["schemas"]["u64"];
+            joined_at?: null | components["schemas"]["u64"];
+            /** @description The microphone. */
+            microphone: components["schemas"]["Microphone"];
+            /** @description The student's page is connected now. */
+            online: boolean;
+        };
+        /** @description What a student at home sees (`/home`). */
+        HomeView: {
+            /**
+             * Format: int32
+             * @description Place in the queue of raised hands, 1 is next; none when the hand is down.
+             */
+            hand?: number | null;
+            /** @description There is sound from the room or from the picture. */
+            heard: boolean;
+            /** @description The running lesson. */
+            lesson: components["schemas"]["LessonView"];
+            /** @description Recording and live marks. */
+            marks: components["schemas"]["Marks"];
+            /** @description Whether the student may speak: WHIP, sound only, at `/whip/{source}` of the pass. */
+            microphone: components["schemas"]["Microphone"];
+            /** @description The student's name. */
+            name: string;
+            /** @description The room's name. */
+            room: string;
+            /** @description The student's seat. */
+            seat: components["schemas"]["Seat"];
+            /** @description Name of another student at home who speaks now. */
+            speaker?: string | null;
+            /** @description What the program shows: WHEP at `/whep/program`. */
+            watching: components["schemas"]["Watching"];
         };
         /**
          * @description What a page may know of a class before it picks a seat
@@ -246,6 +371,11 @@ export interface components {
             /** @description The lesson is being recorded. */
             recording: boolean;
         };
+        /**
+         * @description How far a home student's microphone is.
+         * @enum {string}
+         */
+        Microphone: "closed" | "open" | "live";
         /** @description A seat to choose. */
         OpenSeat: {
             /** @description The student's name. */
@@ -311,6 +441,7 @@ export interface components {
             room: string;
             /** @description The stage. */
             stage: components["schemas"]["Stage"];
+            voice?: null | components["schemas"]["Voice"];
         };
         /** @description What a teacher can open for the running lesson (R-POL-9). */
         Permission: {
@@ -355,7 +486,7 @@ export interface components {
          * @description What went wrong. The words for people are in the catalogue under `problem.{code}`.
          * @enum {string}
          */
-        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "library-full" | "disk-full" | "origin-silent" | "address-refused" | "copies-forbidden" | "stream-unfit" | "internal";
+        ProblemCode: "bad-input" | "wrong-content-type" | "too-large" | "too-many-tries" | "signed-out" | "not-allowed" | "not-found" | "wrong-code" | "wrong-password" | "weak-password" | "no-lesson" | "lesson-running" | "not-holder" | "locked" | "attention" | "not-approved" | "seat-taken" | "no-such-seat" | "link-revoked" | "home-taken" | "microphone-closed" | "source-busy" | "source-silent" | "bad-sdp" | "stale-etag" | "no-consent" | "below-quorum" | "has-device" | "device-lent" | "device-not-ready" | "old-text" | "link-void" | "file-encoding" | "file-unreadable" | "file-columns" | "changed" | "full" | "library-full" | "disk-full" | "origin-silent" | "address-refused" | "copies-forbidden" | "stream-unfit" | "internal";
         /**
          * @description Why something is allowed or refused.
          * @enum {string}
@@ -395,6 +526,7 @@ export interface components {
         /** @description One seat for the teacher. */
         SeatView: {
             asked_at?: null | components["schemas"]["u64"];
+            home?: null | components["schemas"]["HomeSeat"];
             /** @description The student's name. */
             name: string;
             /** @description The student's page is connected now. */
@@ -570,6 +702,28 @@ export interface components {
             seat: components["schemas"]["Seat"];
         } | {
             /** @enum {string} */
+            do: "invite-home";
+            /** @description Whose link. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "revoke-home";
+            /** @description Whose link. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "microphone";
+            /** @description Open or closed. */
+            on: boolean;
+            /** @description Whose microphone. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
+            do: "lower-hand";
+            /** @description Whose hand. */
+            seat: components["schemas"]["Seat"];
+        } | {
+            /** @enum {string} */
             do: "take-over";
         };
         /** @description The whole room for a teacher. */
@@ -593,6 +747,8 @@ export interface components {
             panels: components["schemas"]["PanelState"][];
             /** @description The room's name. */
             room: string;
+            /** @description The room's own camera and microphone send: students at home hear the room. */
+            room_live: boolean;
             /** @description The seats of the class, in order. */
             seats: components["schemas"]["SeatView"][];
             /** @description The other sources that can be shown: the teacher's screen, WHIP programs. */
@@ -611,6 +767,32 @@ export interface components {
             /** @description The source's media session is up. */
             live: boolean;
             /** @description What is shown: WHEP at `/whep/{source}`. */
+            source: components["schemas"]["SourceId"];
+        };
+        /** @description A voice that the panel plays: WHEP at `/whep/{source}`, sound only. */
+        Voice: {
+            /** @description The sound arrives. */
+            live: boolean;
+            /** @description The student's name. */
+            name: string;
+            /** @description The source. */
+            source: components["schemas"]["SourceId"];
+        };
+        /** @description What the program shows students at home. */
+        Watching: {
+            /** @enum {string} */
+            kind: "nothing";
+        } | {
+            /** @enum {string} */
+            kind: "room";
+        } | {
+            /** @description The picture stands still by the teacher's will. */
+            frozen: boolean;
+            /** @enum {string} */
+            kind: "panel";
+            /** @description Its name for people. */
+            label: string;
+            /** @description The source. */
             source: components["schemas"]["SourceId"];
         };
         /** Format: int64 */

@@ -68,17 +68,34 @@ export function iceServers(link: string | null): RTCIceServer[] {
   return servers;
 }
 
-/** Resolves when all candidates are known, at the latest after `limit` milliseconds: the box needs the local ones only. */
-export function gathered(pc: RTCPeerConnection, limit = 500): Promise<void> {
+/** With a relay, the way to it may take a TLS handshake; the slow tries of a blocked line are not waited for. */
+const RELAY_WITHIN = 4000;
+/** Others of the same kind arrive within this time after the first relayed candidate. */
+const AND_A_LITTLE = 150;
+
+/**
+ * Resolves when all candidates are known, at the latest after `limit` milliseconds: in the room the box needs the local ones
+ * only. Where a relay is named, one candidate of it is waited for.
+ */
+export function gathered(pc: RTCPeerConnection): Promise<void> {
+  const relayed = (pc.getConfiguration().iceServers ?? []).length > 0;
+  const limit = relayed ? RELAY_WITHIN : 500;
   if (pc.iceGatheringState === 'complete') return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
       pc.removeEventListener('icegatheringstatechange', changed);
+      pc.removeEventListener('icecandidate', found);
       resolve();
     };
     const changed = () => pc.iceGatheringState === 'complete' && done();
-    const timer = setTimeout(done, limit);
+    const found = ({ candidate }: RTCPeerConnectionIceEvent) => {
+      if (candidate?.type !== 'relay') return;
+      clearTimeout(timer);
+      timer = setTimeout(done, AND_A_LITTLE);
+    };
+    let timer = setTimeout(done, limit);
     pc.addEventListener('icegatheringstatechange', changed);
+    pc.addEventListener('icecandidate', found);
   });
 }

@@ -45,6 +45,14 @@ export class MediaSession {
     }
   }
 
+  /** The relay that the hub names to students at home (RFC 9725 §4.6): asked for before the candidates are gathered. */
+  async findRelay(endpoint: string): Promise<void> {
+    const response = await this.send('OPTIONS', endpoint, {}, null);
+    if (!response.ok) throw new Failure(await problemOf(response));
+    const servers = iceServers(response.headers.get('Link'));
+    if (servers.length > 0) this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: servers });
+  }
+
   /** Offers what the connection holds. `edit` may change the answer before it is applied. */
   async open(endpoint: string, edit: (answer: string) => string = (answer) => answer): Promise<void> {
     await this.pc.setLocalDescription(await this.pc.createOffer());
@@ -54,8 +62,6 @@ export class MediaSession {
     if (!response.ok) throw new Failure(await problemOf(response));
     const place = response.headers.get('Location');
     if (place) this.resource = new URL(place, new URL(endpoint, location.href)).href;
-    const servers = iceServers(response.headers.get('Link'));
-    if (servers.length > 0) this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: servers });
     await this.pc.setRemoteDescription({ type: 'answer', sdp: edit(await response.text()) });
   }
 
