@@ -91,7 +91,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let homes: Arc<str> = config.home.url.clone().unwrap_or_else(|| base.clone()).into();
     let library = library(&config, &store, opened.set_aside.is_some()).await.context("the library")?;
-    let homes: Arc<str> = config.home.url.clone().unwrap_or_else(|| base.clone()).into();
 
     // The room, its task, and who executes what it decides.
     let kept = effects::restore(&store.rooms(), &store.lessons(), clock::now()).await.context("the room's state")?;

@@ -264,43 +264,6 @@ export interface HomePass {
   source: SourceId;
 }
 
-export interface Voice {
-  source: SourceId;
-  name: string;
-  live: boolean;
-}
-
-export type Watching =
-  | { kind: 'nothing' }
-  | { kind: 'room' }
-  | { kind: 'panel'; source: SourceId; label: string; frozen: boolean };
-
-export interface HomeView {
-  room: string;
-  lesson: LessonView;
-  seat: Seat;
-  name: string;
-  watching: Watching;
-  heard: boolean;
-  hand: number | null;
-  microphone: Microphone;
-  speaker: string | null;
-  marks: Marks;
-}
-
-export interface HomeLink {
-  url: string;
-  qr: string;
-  name: string;
-}
-
-export interface HomePass {
-  token: string;
-  seat: Seat;
-  name: string;
-  source: SourceId;
-}
-
 export interface JoinTicket {
   ticket: string;
   class_name: string;
