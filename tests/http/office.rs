@@ -167,7 +167,6 @@ async fn files_that_are_no_list_are_told_clearly() -> Result<()> {
         (vec![0, 1, 2, 3], ProblemCode::FileUnreadable, None),
         (vec![], ProblemCode::FileUnreadable, None),
         ("姓名,座號\n王,1\n".into(), ProblemCode::FileColumns, Some("number,class")),
-        (vec![b'a'; 3 * 1024 * 1024], ProblemCode::TooLarge, None),
     ] {
         let problem = send(&office, way, file).await?.problem()?;
         assert_eq!((problem.code, problem.field.as_deref()), (code, field));
