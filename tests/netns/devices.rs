@@ -4,21 +4,17 @@
 use anyhow::{Context as _, Result, ensure};
 use classroom_protocol::{
     TeacherCommand, TeacherView,
-    catalogue::Lang,
     view::{DeviceAlert, DeviceTrouble},
 };
 use harness::{
-    browser,
     hub::{Hub, Options},
     netns::{Lan, Ns},
-    pages::Page,
-    panel::shot,
-    people::{Caller, PASSWORD},
+    people::Caller,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::room::{HUB, PATIENCE, TABLETS};
+use super::room::{HUB, TABLETS};
 
 async fn import(office: &Caller, list: &str, file: &str) -> Result<()> {
     let send = async |way: String| {
@@ -115,22 +111,6 @@ fn strangers_and_swapped_devices_are_told_and_known_ones_are_not() -> Result<()>
     let alert = shown.iter().find(|alert| alert.what == DeviceTrouble::NotBorrower).context("told")?;
     ensure!(alert.name.as_deref() == Some("張家豪") && alert.borrower.as_deref() == Some("李美華"), "{alert:?}");
     ensure!(alert.rule == "R-POL-8" && alert.address == Lan::address(TABLETS + 1).to_string(), "{alert:?}");
-
-    // On the teacher's page: how many, and on a tap what and what to do.
-    // The browser lives on the hub's machine, who drives it does not.
-    let driver = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    driver.block_on(async {
-        let options = browser::Options { netns: Some(hub_ns.name().into()), ..browser::Options::default() };
-        let desk = Page::open(&hub.base(), "/teach", Lang::ZhHantTw, options).await?;
-        desk.browser.type_into("input[name=username]", "wang", PATIENCE).await?;
-        desk.browser.type_into("input[name=password]", PASSWORD, PATIENCE).await?;
-        desk.tap("teach.sign-in").await?;
-        desk.tap("teach.alerts").await?;
-        for key in ["teach.alert-unknown", "teach.alert-not-borrower"] {
-            desk.sees(key).await?;
-        }
-        desk.browser.screenshot(shot("teach-alerts")?).await
-    })?;
 
     // The office knows the stranger: a machine of the room.
     hub_ns.block_on(|| async {
