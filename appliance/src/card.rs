@@ -14,8 +14,9 @@ use crate::{config::Config, tls::Certificate};
 
 /// Name of the file on the card.
 pub const FILE: &str = "classroom.toml";
-/// What a card with a certificate opens when nothing else is said: the sockets of `systemd/`.
-const OPENS: [(&str, &str); 2] = [("listen", "systemd:https"), ("redirect", "systemd:http")];
+/// What a card with a certificate opens when nothing else is said: the socket of `systemd/classroom-hub.socket`. Port 80
+/// belongs to `[policy] portal`, which sends on who typed the name without https://.
+const OPENS: &str = "systemd:https";
 
 /// What came of a card.
 #[derive(Debug)]
@@ -112,9 +113,7 @@ fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path) -> Result<
     let Some(Value::Table(https)) = table.get_mut("https") else { return Ok(false) };
     https.insert("certificate".into(), certificate);
     https.insert("key".into(), key);
-    for (key, socket) in OPENS {
-        https.entry(key).or_insert_with(|| Value::from(vec![socket]));
-    }
+    https.entry("listen").or_insert_with(|| Value::from(vec![OPENS]));
     Ok(true)
 }
 
@@ -174,7 +173,7 @@ mod tests {
         let (config, notice) = card.settle();
         assert_eq!((config.room.name.as_str(), notice.as_str()), ("五年三班", ""));
         assert_eq!(config.https.listen, ["systemd:https".parse().unwrap()]);
-        assert_eq!(config.https.redirect, ["systemd:http".parse().unwrap()]);
+        assert!(config.https.redirect.is_empty(), "port 80 is the portal's");
         assert_eq!(config.https.certificate.unwrap(), card.0.path().join("into/certificate.pem"));
         assert_eq!(config.media.udp.to_string(), "systemd:media");
         // Once more, as at the next start.
