@@ -1,47 +1,42 @@
 //! The wiring: makes every part, hands out narrow handles, ends them in order. Nothing is decided here.
 
+mod parts;
+
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use appliance_core::{
-    library::{address::Hosts, evict::Limits, night::Night},
-    pairing::Pairing,
-    room::{Facts, Input},
-    throttle::Rule as Tries,
-};
+use appliance_core::room::{Facts, Input};
 use axum::Router;
 use axum_server::Handle;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::interval,
 };
 
+pub use parts::route_table;
+use parts::{library, parts};
+
 use crate::{
-    cache::Cache,
     clock,
     config::{Config, Listen, plain_allowed},
     delivery::{Deliverer, DeliveryStats},
     discovery::{self, Announcement},
-    dns, effects,
-    figures::{self, Figures},
-    library::Library,
+    dns, effects, figures,
     media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net, policy,
     presence::{self, Presence},
-    relay::Relay,
     room,
     room::RoomHandle,
-    staff::{self, BoxKey, Passwords},
+    staff::{self, BoxKey},
     store::{self, Purpose, Store},
     systemd,
-    thumbnails::Thumbnails,
     tls::{self, Certificate},
     uplink,
     usage::{Recorder, SchoolKey},
@@ -261,199 +256,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     tokio::task::spawn_blocking(move || opened.keeper.close()).await?;
     Ok(())
-}
-
-#[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
-fn parts(
-    config: &Config,
-    store: &Store,
-    key: &Arc<BoxKey>,
-    room: &RoomHandle,
-    media: &MediaHandle,
-    owners: &web::media::Owners,
-    presence: &Presence,
-    facts: Arc<Facts>,
-    homes: Arc<str>,
-    (library, recorder): (&Library, &Recorder),
-    policy: web::policy::PolicyState,
-    usage: web::usage::UsageState,
-    (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
-    closing: watch::Receiver<bool>,
-) -> anyhow::Result<web::Parts> {
-    let ops_token = config.metrics.bearer_file.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path).with_context(|| format!("metrics.bearer_file {}", path.display()))?;
-        let token = text.lines().next().unwrap_or_default().trim().to_owned();
-        anyhow::ensure!(token.len() >= 16, "metrics.bearer_file {}: the token needs 16 characters", path.display());
-        Ok(token)
-    });
-    let idle = config.limits.idle();
-    let accounts = store.accounts();
-    let gate = web::gate::Gate::new(
-        key.clone(),
-        room.clone(),
-        accounts.clone(),
-        store.panels(),
-        store.sources(),
-        ops_token.transpose()?,
-        idle,
-        presence.clone(),
-    );
-    let relay = Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref());
-    let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
-    let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
-    let audit = web::audit::Auditor(store.audit());
-    let thumbnails = Thumbnails::default();
-    let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
-    Ok(web::Parts {
-        pages: web::pages::PagesState { facts: facts.clone() },
-        join: web::join::JoinState {
-            room: room.clone(),
-            key: key.clone(),
-            guesses: guesses(),
-            facts: facts.clone(),
-            thumbnails: thumbnails.clone(),
-            setup,
-        },
-        home: web::home::HomeState { room: room.clone(), key: key.clone(), base: homes, audit: audit.clone() },
-        teach: web::teach::TeachState {
-            room: room.clone(),
-            classes: store.classes(),
-            lessons: store.lessons(),
-            thumbnails,
-            most_students: usize::from(config.limits.students.get()),
-            audit: audit.clone(),
-        },
-        library: web::library::LibraryState {
-            library: library.clone(),
-            key: key.clone(),
-            room: room.clone(),
-            recorder: recorder.clone(),
-            audit: audit.clone(),
-        },
-        staff: web::staff::StaffState {
-            accounts,
-            codes: store.codes(),
-            key: key.clone(),
-            passwords: Passwords::new().context("the password hasher")?,
-            sign_ins: web::gate::Guesses::new(Tries::SIGN_IN, None),
-            failures: store.failures(),
-            idle,
-            gate: gate.clone(),
-            audit: audit.clone(),
-            setup: Arc::new(setup_tx),
-        },
-        figures: web::figures::FiguresState {
-            figures: Figures::new(store.figures(), config.figures.parameters(), figures::platforms(&document)),
-            store: store.figures(),
-            classes: store.classes(),
-            registers: store.registers(),
-            audit: audit.clone(),
-        },
-        register: web::register::RegisterState {
-            registers: store.registers(),
-            facts: facts.clone(),
-            most_students: usize::from(config.limits.students.get()),
-            audit: audit.clone(),
-        },
-        panels: web::panels::PanelsState {
-            room: room.clone(),
-            panels: store.panels(),
-            sources: store.sources(),
-            pairing: Arc::new(Mutex::new(Pairing::default())),
-            guesses: guesses(),
-            facts: facts.clone(),
-            audit,
-        },
-        media: web::media::MediaState {
-            media: media.clone(),
-            room: room.clone(),
-            owners: owners.clone(),
-            relay: Arc::new(relay),
-        },
-        policy,
-        ws: web::ws::WsState {
-            room: room.clone(),
-            facts,
-            gate: gate.clone(),
-            closing,
-            places: Arc::new(Semaphore::new(usize::from(config.limits.pages.get()))),
-        },
-        metrics: web::metrics::MetricsState {
-            media: media.clone(),
-            room: room.clone(),
-            outbox: usage.outbox.clone(),
-            delivery: usage.delivery.clone(),
-        },
-        usage,
-        gate,
-    })
-}
-
-/// The library: its list in the store, its content in a folder of its own.
-async fn library(config: &Config, store: &Store, list_lost: bool) -> anyhow::Result<Library> {
-    let of = &config.library;
-    let folder = of.path.clone().unwrap_or_else(|| config.store.path.join("library"));
-    let megabytes = |count: u64| count.saturating_mul(1_000_000);
-    let limits = Limits { most: megabytes(of.most_mb), keep_free: megabytes(of.keep_free_mb) };
-    let hosts = Hosts { only: of.hosts.clone(), private: of.private_hosts.clone() };
-    let night = Night { from: of.night_from, until: of.night_until, budget: megabytes(of.night_mb) };
-    let cache = Cache::open(&folder, limits, hosts)?;
-    let opened = Library::open(folder, cache, store.library(), night, megabytes(of.upload_mb), list_lost);
-    opened.await.map_err(|error| anyhow::anyhow!("{error:?}"))
-}
-
-/// The table of routes without a running box, for `appliance routes`.
-///
-/// # Errors
-/// When a folder for the throw-away store can't be made.
-pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
-    let folder = std::env::temp_dir().join(format!("classroom-routes-{}", uuid::Uuid::now_v7()));
-    let config = Config { store: crate::config::StoreFolder { path: folder.clone() }, ..Config::default() };
-    let opened = store::open(&folder, 0)?;
-    let key = Arc::new(BoxKey::random()?);
-    let (_task, room, _effects) = room::open(appliance_core::room::Room::default());
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (media, _events) = media::start(MediaConfig {
-        udp: any.into(),
-        tcp: None,
-        addresses: vec![any.ip()],
-        data_dir: folder.clone(),
-        limits: MediaLimits::default(),
-    })?;
-    let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
-    let school = Arc::new(SchoolKey::load_or_create(&folder)?);
-    let recorder = Recorder::new(opened.store.usage(), school);
-    let usage =
-        web::usage::UsageState { recorder: recorder.clone(), outbox: opened.store.outbox(), delivery: Arc::default() };
-    let parts = parts(
-        &config,
-        &opened.store,
-        &key,
-        &room,
-        &media,
-        &web::media::Owners::default(),
-        &Presence::default(),
-        facts,
-        "".into(),
-        (&library(&config, &opened.store, false).await?, &recorder),
-        web::policy::PolicyState {
-            rules: watch::channel(None).1,
-            refusals: policy::Refusals::default(),
-            log: opened.store.access(),
-            audit: web::audit::Auditor(opened.store.audit()),
-            join_url: String::new(),
-            portal_port: 80,
-        },
-        usage,
-        watch::channel(false),
-        watch::channel(false).1,
-    )?;
-    let (_, table) = web::routes(&parts);
-    drop(parts);
-    media.stop().await?;
-    tokio::task::spawn_blocking(move || opened.keeper.close()).await?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(table)
 }
 
 /// Tells the room what the forwarder sees. A source is live while any of its publishers is.

@@ -1,6 +1,8 @@
 //! `box.toml`: read once, every key known, handed down as values. `appliance/box.example.toml` shows all of it; a test
 //! compares that page with the defaults here.
 
+mod check;
+
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,7 +13,6 @@ use std::{
 
 use appliance_core::figures::{Counting, Parameters, Views};
 use appliance_core::library::night::Minute;
-use appliance_core::usage::xapi;
 use classroom_protocol::{
     Millis,
     catalogue::{self, Lang},
@@ -562,118 +563,6 @@ impl Config {
             ConfigError::Syntax { path: path.into(), line, reason: error.message().trim().replace('\n', "; ") }
         })
     }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        let length = self.room.name.trim().chars().count();
-        if !(1..=40).contains(&length) || self.room.name.chars().any(char::is_control) {
-            return Err(("[room] name", "give the room a name of 1 to 40 characters".into()));
-        }
-        for listen in &self.http.listen {
-            if let Listen::Address(address) = listen {
-                plain_allowed(*address).map_err(|reason| ("[http] listen", reason))?;
-            }
-        }
-        if self.http.listen.is_empty() && self.https.listen.is_empty() {
-            return Err(("[https] listen", "the box listens nowhere; name an address here or under [http]".into()));
-        }
-        let mend = "HTTPS needs a certificate and its key; name both files, or leave [https] listen empty";
-        if !self.https.listen.is_empty() {
-            self.https.certificate.as_ref().ok_or(("[https] certificate", mend.to_owned()))?;
-            self.https.key.as_ref().ok_or(("[https] key", mend.to_owned()))?;
-        }
-        if let Some(bad) = self.media.addresses.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
-            let reason =
-                format!("{bad} is no address that a client can reach; leave the list empty to have it learned");
-            return Err(("[media] addresses", reason));
-        }
-        if let Some(url) = &self.home.url
-            && (!url.starts_with("https://") || url.ends_with('/') || url.chars().any(char::is_whitespace))
-        {
-            let reason =
-                format!("\"{url}\" is no address for a link; write e.g. \"https://room501.live.school.example\"");
-            return Err(("[home] url", reason));
-        }
-        let relay = |text: &String| {
-            let rest = ["turns:", "turn:", "stun:"].iter().find_map(|scheme| text.strip_prefix(scheme));
-            rest.is_some_and(|rest| {
-                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"<>,;\"".contains(&b))
-            })
-        };
-        if let Some(bad) = self.home.relays.iter().find(|text| !relay(text)) {
-            let reason = format!("\"{bad}\" is no relay; write e.g. \"turn:gw.school.example:3478?transport=udp\"");
-            return Err(("[home] relays", reason));
-        }
-        if self.home.secret_file.is_none() && self.home.relays.iter().any(|text| text.starts_with("turn")) {
-            return Err(("[home] secret_file", "a relay takes nobody without its secret; name the file".into()));
-        }
-        if self.home.stun.as_ref().is_some_and(|stun| {
-            stun.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        }) {
-            return Err(("[home] stun", "write host and port, e.g. \"gw.school.example:3478\"".into()));
-        }
-        self.figures.parameters().check().map_err(|(field, reason)| ("[figures]", format!("{field}: {reason}")))?;
-        if self.library.upload_mb > self.library.most_mb {
-            return Err(("[library] upload_mb", "an upload must fit into the library; write at most most_mb".into()));
-        }
-        if self.resolver.listen.is_empty() {
-            return Err((
-                "[resolver] listen",
-                "the resolver listens nowhere; name an address, e.g. \"0.0.0.0:53\"".into(),
-            ));
-        }
-        if let Some(bad) =
-            self.resolver.upstream.iter().find(|server| server.ip().is_unspecified() || server.port() == 0)
-        {
-            return Err(("[resolver] upstream", format!("{bad} is no name server; write e.g. \"10.1.0.1:53\"")));
-        }
-        if let Some(bad) = self.uplink.probe.iter().find(|text| {
-            text.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        }) {
-            return Err(("[uplink] probe", format!("\"{bad}\" is no host with its port; write e.g. \"10.0.0.53:53\"")));
-        }
-        if self.limits.students.get() > 99 {
-            return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
-        }
-        self.check_upstream()
-    }
-
-    fn check_upstream(&self) -> Result<(), (&'static str, String)> {
-        let Upstream { lrs, home_page, night_from, night_to, .. } = &self.upstream;
-        if *night_from > 23 || *night_to > 23 || night_from == night_to {
-            return Err(("[upstream] night_from", "write two different hours, 0 to 23".into()));
-        }
-        if let Some(address) = lrs {
-            let safe = address.starts_with("https://")
-                || ["http://127.0.0.1", "http://[::1]", "http://localhost"].iter().any(|here| {
-                    // A port or a path may follow, but not more of a name.
-                    address.strip_prefix(here).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-                });
-            if !safe || address.contains(['?', '#', '@', ' ']) {
-                let mend = "write https:// and the host, without a password; plain http:// is for this machine only";
-                return Err(("[upstream] lrs", mend.into()));
-            }
-            let mend = "statements name the school by an IRI, e.g. \"https://www.school.example/{semester}\"";
-            let home = home_page.as_deref().ok_or(("[upstream] home_page", mend.to_owned()))?;
-            if !xapi::is_iri(&home.replace("{semester}", "115-1")) {
-                return Err(("[upstream] home_page", mend.into()));
-            }
-        }
-        Ok(())
-    }
-
-    fn resolve(&mut self, folder: &Path) {
-        let https = [&mut self.https.certificate, &mut self.https.key];
-        let Upstream { credentials_file, ca_file, vocabulary_file, .. } = &mut self.upstream;
-        let others =
-            [&mut self.metrics.bearer_file, &mut self.home.secret_file, credentials_file, ca_file, vocabulary_file];
-        for path in https.into_iter().chain(others).flatten() {
-            *path = folder.join(&*path);
-        }
-        self.store.path = folder.join(&self.store.path);
-        if let Some(path) = &mut self.library.path {
-            *path = folder.join(&*path);
-        }
-    }
 }
 
 /// Whether HTTP without encryption may be served at this address. Asked again for sockets that systemd hands over.
@@ -691,112 +580,4 @@ pub fn plain_allowed(address: SocketAddr) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    const EXAMPLE: &str = include_str!("../box.example.toml");
-
-    fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, Path::new("/etc/classroom/box.toml")).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_example_says_the_defaults() {
-        assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
-        assert_eq!(parse("").unwrap(), Config::default());
-    }
-
-    /// Lines like `#key = value` are keys that have no default.
-    #[test]
-    fn the_example_names_every_key_and_what_it_comments_out_is_valid() {
-        let uncommented: String = EXAMPLE
-            .lines()
-            .map(|line| {
-                line.strip_prefix('#').filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase())).unwrap_or(line)
-            })
-            .fold(String::new(), |text, line| text + line + "\n");
-        let table: toml::Table = uncommented.parse().unwrap();
-        let config = parse(&uncommented).unwrap();
-        assert!(config.https.certificate.is_some() && config.metrics.bearer_file.is_some());
-        // `Debug` of a struct names each of its fields once.
-        let fields = format!("{config:#?}")
-            .lines()
-            .filter(|line| line.starts_with("        ") && !line.starts_with("         ") && line.contains(": "))
-            .count();
-        let keys: usize = table.values().map(|section| section.as_table().unwrap().len()).sum();
-        assert_eq!(keys, fields, "a key is missing in the example");
-    }
-
-    #[test]
-    fn mistakes_are_told_with_place_and_mend() {
-        for (text, place, mend) in [
-            ("[rom]\nname = 'x'", "line 1", "unknown field `rom`, expected one of `room`"),
-            ("[room]\nnam = 'x'", "line 2", "unknown field `nam`, expected `name`"),
-            ("[room]\nname = 7", "line 2", "invalid type"),
-            ("[room\n", "line 1", ""),
-            (
-                "[http]\nlisten = ['0.0.0.0:80']",
-                "[http] listen",
-                "use 127.0.0.1 or [::1] here, and [https] for the room",
-            ),
-            ("[http]\nlisten = ['8080']", "line 2", "write e.g. \"127.0.0.1:8080\""),
-            ("[http]\nlisten = []", "[https] listen", "listens nowhere"),
-            ("[https]\nlisten = ['[::]:443']", "[https] certificate", "name both files"),
-            ("[https]\nlisten = ['systemd:']\n", "line 2", "name of the socket"),
-            ("[room]\nname = ''", "[room] name", "1 to 40"),
-            ("[media]\naddresses = ['0.0.0.0']", "[media] addresses", "leave the list empty"),
-            ("[uplink]\nprobe = ['10.0.0.53']", "[uplink] probe", "write e.g. \"10.0.0.53:53\""),
-            ("[limits]\nstudents = 0", "line 2", "nonzero"),
-            ("[figures]\nminutes = 0", "[figures]", "month plain: minutes must be 1 to 1440"),
-            ("[figures]\nstrict_week_days = 8", "[figures]", "1 to 7 in a week"),
-            ("[limits]\nstudents = 100", "[limits] students", "at most 99"),
-            ("[library]\nnight_from = '25:00'", "line 2", "write it as \"22:00\""),
-            ("[library]\nmost_mb = 1", "[library] upload_mb", "at most most_mb"),
-            ("[log]\nformat = 'xml'", "line 2", "expected `text` or `json`"),
-            ("[upstream]\nlrs = 'http://lrs.example'\nhome_page = 'https://x'", "[upstream] lrs", "write https://"),
-            ("[upstream]\nlrs = 'http://localhost.evil.example/'", "[upstream] lrs", "write https://"),
-            ("[upstream]\nlrs = 'https://lrs.example'", "[upstream] home_page", "{semester}"),
-            ("[upstream]\nlrs = 'https://l'\nhome_page = 'school'", "[upstream] home_page", "{semester}"),
-            ("[upstream]\nnight_from = 24", "[upstream] night_from", "0 to 23"),
-            ("[upstream]\nwhen = 'weekly'", "line 2", "expected one of `always`, `night`, `month`"),
-        ] {
-            let error = parse(text).expect_err(text);
-            assert!(error.starts_with("/etc/classroom/box.toml"), "{error}");
-            assert!(error.contains(place) && error.contains(mend), "{text:?} gave: {error}");
-        }
-        let error = Config::load(Some(Path::new("/nowhere/box.toml"))).unwrap_err().to_string();
-        assert!(error.contains("/nowhere/box.toml") && error.contains("--config"), "{error}");
-    }
-
-    #[test]
-    fn loopback_in_all_its_forms_is_plain_and_nothing_else() {
-        for (address, plain) in [
-            ("127.0.0.1:1", true),
-            ("127.9.9.9:1", true),
-            ("[::1]:1", true),
-            ("[::ffff:127.0.0.1]:1", true),
-            ("[::]:1", false),
-            ("192.168.1.2:1", false),
-            ("[::ffff:192.168.1.2]:1", false),
-        ] {
-            assert_eq!(plain_allowed(address.parse().unwrap()).is_ok(), plain, "{address}");
-        }
-    }
-
-    #[test]
-    fn paths_begin_at_the_file() {
-        let config = parse("[https]\nlisten=['systemd:https']\ncertificate='tls/a.pem'\nkey='/k.pem'").unwrap();
-        assert_eq!(config.https.certificate.unwrap(), Path::new("/etc/classroom/tls/a.pem"));
-        assert_eq!(config.https.key.unwrap(), Path::new("/k.pem"));
-        assert_eq!(config.https.listen, [Listen::Systemd("https".into())]);
-    }
-
-    #[test]
-    fn the_demo_stays_on_this_machine() {
-        let config = Config::demo(Path::new("/tmp/demo"));
-        config.check().unwrap();
-        assert!(config.demo.class && config.https.listen.is_empty());
-        assert_eq!(config.store.path, Path::new("/tmp/demo"));
-    }
-}
+mod tests;

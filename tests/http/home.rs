@@ -1,13 +1,16 @@
 //! Students at home: who may go where, and links that are no good (R-LIVE-1).
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result, ensure};
 use classroom_protocol::{
     HomeCommand, HomeView, ProblemCode, Seat, TeacherCommand, TeacherView,
     view::{HomeLink, HomePass, Microphone, Watching},
 };
-use harness::{hub::Hub, people::Caller};
+use harness::{hub::Hub, people::Caller, wait::wait_for};
 use serde_json::json;
 
 use crate::routes::{TABLE, outcome};
@@ -110,10 +113,17 @@ async fn hands_are_up_in_order_and_the_teacher_sees_who_is_at_home() -> Result<(
     let (first, _) = enter(&invited(&teacher, 3).await?, false).await?;
     let (second, _) = enter(&invited(&teacher, 2).await?, false).await?;
     let (mut one, mut two) = (first.feed(None).await?, second.feed(None).await?);
-    for student in [&first, &second] {
-        student.post("/api/home/command", &HomeCommand::RaiseHand { up: true }).await?.done()?;
-    }
+    first.post("/api/home/command", &HomeCommand::RaiseHand { up: true }).await?.done()?;
+    let raised = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     one.view::<HomeView>("the first hand", |view| view.hand == Some(1)).await?;
+    // In the same millisecond the lower seat would stand first.
+    wait_for("the next millisecond", Duration::from_secs(1), async || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        ensure!(now > raised, "not yet");
+        Ok(())
+    })
+    .await?;
+    second.post("/api/home/command", &HomeCommand::RaiseHand { up: true }).await?.done()?;
     two.view::<HomeView>("the second hand", |view| view.hand == Some(2)).await?;
     let view: TeacherView = desk
         .view("both hands", |view: &TeacherView| {

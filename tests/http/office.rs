@@ -15,7 +15,7 @@ use super::routes::{TABLE, outcome};
 
 /// Routes that are the office's; the others of the table are not.
 fn is_office(path: &str) -> bool {
-    ["/api/school", "/api/report"].iter().any(|begin| path.starts_with(begin))
+    ["/api/school", "/api/report", "/api/policy/log"].iter().any(|begin| path.starts_with(begin))
 }
 
 /// Sends a file as the page does.

@@ -26,7 +26,7 @@ pub enum Format {
     Hosts,
     /// One name a line; `*.` before it is allowed.
     Domains,
-    /// `||krunker.io^`, and `@@||school.krunker.io^` for what stays open.
+    /// `||krunker.io^`, and `@@||play.krunker.io^` for what stays open.
     Adblock,
 }
 
@@ -304,7 +304,7 @@ mod tests {
         let read = |text| line(Format::Adblock, text);
         assert_eq!(read("||krunker.io^"), names(&["krunker.io"]));
         assert_eq!(read("||krunker.io^$important,third-party"), names(&["krunker.io"]));
-        assert_eq!(read("@@||school.krunker.io^"), Line::Except("school.krunker.io".into()));
+        assert_eq!(read("@@||play.krunker.io^"), Line::Except("play.krunker.io".into()));
         for nothing in [
             "! title",
             "[Adblock Plus 2.0]",
@@ -325,14 +325,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("games.hosts", "0.0.0.0 krunker.io\n\u{1F600}\n0.0.0.0 poki.com");
-        write("games.adblock.txt", "||y8.com^\n@@||school.krunker.io^\n");
+        write("games.adblock.txt", "||y8.com^\n@@||play.krunker.io^\n");
         write("harmful.domains", &format!("bad.example\r\n{}\nworse.example\n", "x".repeat(10_000)));
         write("notes.md", "krunker.io");
         let key = Key::random().unwrap();
         let lists = Lists::load(key, folder.path());
         let of = |name| lists.categories_of(name).collect::<Vec<_>>();
         assert_eq!(of("www.krunker.io"), ["games"]);
-        assert!(of("school.krunker.io").is_empty() && of("a.school.krunker.io").is_empty());
+        assert!(of("play.krunker.io").is_empty() && of("a.play.krunker.io").is_empty());
         assert_eq!((of("poki.com"), of("y8.com")), (vec!["games"], vec!["games"]));
         assert_eq!((of("bad.example"), of("worse.example")), (vec!["harmful"], vec!["harmful"]));
         assert!(of("io").is_empty() && of("xpoki.com").is_empty() && of("").is_empty());

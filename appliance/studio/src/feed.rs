@@ -20,6 +20,8 @@ use crate::{
     stamp,
 };
 
+/// A camera gives its first picture within this time.
+const STARTS: Duration = Duration::from_secs(8);
 /// News that nobody has read yet; the first tells enough.
 const NEWS: usize = 8;
 
@@ -75,8 +77,22 @@ impl Feed {
         });
         let mut feed = Self { pipeline, webrtc, last, offer: String::new(), news };
         feed.pipeline.set_state(gst::State::Playing).with_context(|| format!("{video} does not start"))?;
+        feed.wait_for_streams()?;
         feed.offer = peer::offer(&feed.webrtc)?;
         Ok(feed)
+    }
+
+    /// Waits until each stream has its name (SSRC): an offer without it leaves the hub guessing whose packets come.
+    fn wait_for_streams(&self) -> Result<()> {
+        let named = |pad: &gst::Pad| {
+            pad.current_caps().is_some_and(|caps| caps.structure(0).is_some_and(|form| form.has_field("ssrc")))
+        };
+        let until = Instant::now() + STARTS;
+        while !self.webrtc.sink_pads().iter().all(named) {
+            anyhow::ensure!(Instant::now() < until, "the camera or the microphone gives nothing within {STARTS:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// The hub's answer. Blocks.
