@@ -56,6 +56,8 @@ async fn every_route_admits_students_at_home_as_the_table_says() -> Result<()> {
         let open_to_all = expected.starts_with('+');
         for (role, caller, own) in [("home", &student, HOME), ("link", &link, LINK)] {
             let path = path.replace("{ext}", "ext-1");
+            // Taking over would end the very session that asks here.
+            let body = if *declared == "/api/home/join" { "{}" } else { *body };
             let expected = if open_to_all || own.contains(&(*method, *declared)) { "+" } else { "x" };
             let found = outcome(caller, method, &path, body).await.with_context(|| format!("{method} {path}"))?;
             if found.0 != expected {

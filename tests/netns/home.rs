@@ -125,8 +125,7 @@ fn logged(ns: &Ns, folder: &Path, log: &str, program: &Path, args: &[&str]) -> R
 }
 
 impl Town {
-    /// With `only_443` the home's line lets out TCP to port 443 and nothing else.
-    fn new(label: &str, only_443: bool) -> Result<Self> {
+    fn new(label: &str) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("classroom-town-{label}-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let file = |name: &str| folder.join(name).display().to_string();
@@ -150,12 +149,6 @@ impl Town {
         // The internet passes on what the gateway does not take.
         let status = internet.command("sysctl").args(["-q", "-w", "net.ipv4.ip_forward=1"]).status()?;
         ensure!(status.success(), "sysctl");
-        if only_443 {
-            home_router.nft(
-                "table inet thin { chain out { type filter hook forward priority 0; policy accept; iifname \"lan\" tcp dport != 443 drop; \
-                 iifname \"lan\" meta l4proto udp drop; } }",
-            )?;
-        }
 
         // The gateway, from its recipe.
         let school = School::new(Lan::address(1))?;
@@ -370,7 +363,7 @@ fn spki(pem: &str, folder: &Path) -> Result<String> {
 
 #[test]
 fn a_student_at_home_sees_hears_asks_and_speaks() -> Result<()> {
-    let town = Town::new("open", false)?;
+    let town = Town::new("open")?;
     town.shot("home-door")?;
     let began = Instant::now();
     town.outside.block_on(town.student.enter())?;
@@ -434,16 +427,5 @@ fn a_student_at_home_sees_hears_asks_and_speaks() -> Result<()> {
 
 fn ensure_closed(home: &Ns) -> Result<()> {
     ensure!(through(home).is_err(), "it still answers");
-    Ok(())
-}
-
-#[test]
-fn a_home_that_lets_out_nothing_but_port_443() -> Result<()> {
-    let town = Town::new("thin", true)?;
-    let began = Instant::now();
-    town.outside.block_on(town.student.enter())?;
-    let age = town.outside.block_on(town.student.sees_the_room(PATIENCE))?;
-    println!("with UDP blocked, by TURN over TLS: the room's picture after {:?}, {age} ms old", began.elapsed());
-    println!("the panel plays the voice {:?} after the student's tap", town.speak()?);
     Ok(())
 }
