@@ -77,6 +77,10 @@ async fn a_box_killed_while_it_encrypts_loses_nothing() -> Result<()> {
         let path = entry?.path();
         let name = path.file_name().context("a name")?.to_string_lossy().into_owned();
         ensure!(!name.contains("damaged") && !name.contains("encrypting"), "{name} is left");
+        // The folders hold rules and content, no rows of the database.
+        if path.is_dir() {
+            continue;
+        }
         let bytes = fs::read(&path)?;
         ensure!(!bytes.windows(NAME.len()).any(|window| window == NAME.as_bytes()), "{name} can be read");
     }
