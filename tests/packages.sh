@@ -9,7 +9,8 @@ run=(build-essential cmake pkg-config libssl-dev nodejs npm
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
     gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-gl gstreamer1.0-x fonts-noto-cjk ca-certificates curl)
 test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plugins-bad-1.0 iproute2 nftables
-    curl procps systemd coturn haproxy openssh-server openssh-client bind9-dnsutils unbound)
+    curl procps systemd coturn haproxy openssh-server openssh-client bind9-dnsutils unbound
+    libreoffice-calc python3-venv)
 # Only the programs of these are used: a service that starts with its package is stopped again.
 quiet=(coturn haproxy openssh-server unbound)
 bench=(janus nginx-light)

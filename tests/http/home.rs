@@ -36,6 +36,9 @@ async fn enter(link: &Caller, take_over: bool) -> Result<(Caller, HomePass)> {
 const HOME: &[(&str, &str)] = &[
     ("POST", "/api/home/command"),
     ("GET", "/api/ws"),
+    ("GET", "/api/library"),
+    ("GET", "/library/{key}/poster"),
+    ("GET", "/library/{key}/c/{*name}"),
     ("PATCH", "/whip/{source}/{session}"),
     ("DELETE", "/whip/{source}/{session}"),
     ("PATCH", "/whep/{source}/{session}"),
