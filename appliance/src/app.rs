@@ -21,7 +21,7 @@ use tokio::{
 };
 
 pub use parts::route_table;
-use parts::{library, parts};
+use parts::{agent_state, library, parts};
 
 use crate::{
     clock,
@@ -137,6 +137,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         portal_port: portal_port(&config),
     };
     let usage = web::usage::UsageState { recorder: recorder.clone(), outbox: store.outbox(), delivery };
+    let device_listeners = config.agents.listen.iter().map(|address| sockets.listen(address));
+    let device_listeners = device_listeners.collect::<Result<Vec<_>, _>>().context("[agents] listen")?;
+    let agents_port = device_listeners.first().map(|listener| listener.local_addr()).transpose()?.map(|at| at.port());
+    let agent = agent_state(&config, &store, &key, rules.clone(), recorder.clone(), agents_port)?;
     let parts = parts(
         &config,
         &store,
@@ -147,6 +151,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         &presence,
         facts,
         homes,
+        agent,
         (&library, &recorder),
         policy_state,
         usage,
@@ -193,6 +198,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
     let port = listen(&config, sockets, (&router, &web::portal(&parts)), encrypted, (&handle, &base), &mut tasks)?;
+    let device_tls = Arc::new(parts.agent.authority.server_config()?);
+    for listener in device_listeners {
+        let served = web::devices::serve(listener, device_tls.clone(), router.clone(), handle.clone());
+        tasks.spawn(async move { ended(served.await) });
+    }
     if let Some(certificate) = certificate {
         keepers.spawn(certificate.keep_fresh(CERTIFICATE_LOOK));
     }
@@ -211,13 +221,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let (announced, goodbye) = oneshot::channel::<()>();
     // Neighbours can't reach a box that serves its own machine only.
-    if config.discovery.mdns && !config.https.listen.is_empty() {
+    if config.discovery.mdns && !(config.https.listen.is_empty() && config.agents.listen.is_empty()) {
         let announcement = Announcement {
             room: config.room.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: format!("classroom-{}", key.short_name()),
             port,
             url: format!("{base}/join"),
+            agents: agents_port,
         };
         tasks.spawn(async move {
             if let Err(error) = discovery::announce(announcement, async { drop(goodbye.await) }).await {
@@ -361,11 +372,6 @@ fn listen(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<u16> {
     let mut port = 0;
-    let ended = |result: std::io::Result<()>| {
-        if let Err(error) = result {
-            tracing::error!(%error, "a listener ended");
-        }
-    };
     for address in &config.http.listen {
         let listener = sockets.listen(address)?;
         let at = listener.local_addr()?;
@@ -391,6 +397,12 @@ fn listen(
         tasks.spawn(async move { ended(sent_on.await) });
     }
     Ok(port)
+}
+
+fn ended(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a listener ended");
+    }
 }
 
 /// The panel on the box's own screen needs no pairing: who can read the data folder is the box. Its token lies in

@@ -44,6 +44,8 @@ pub struct Config {
     pub library: Library,
     /// Announcing the room to tablets.
     pub discovery: Discovery,
+    /// Take-home devices.
+    pub agents: Agents,
     /// Figures for monitoring.
     pub metrics: Metrics,
     /// Trying the box out.
@@ -197,6 +199,18 @@ impl Default for Library {
 pub struct Discovery {
     /// Announce the room by mDNS as `_classroom._tcp`. Default `true`.
     pub mdns: bool,
+}
+
+/// `[agents]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agents {
+    /// Where take-home devices talk to the box, e.g. `["[::]:8442"]` or `["systemd:agents"]`. Default none: no devices.
+    pub listen: Vec<Listen>,
+    /// Where homes reach this listener, e.g. `["room501.school.example:8442"]`. Default none: in the room only.
+    pub home_addresses: Vec<String>,
+    /// End programs that are not approved (R-POL-3). Default `false`: the student is told.
+    pub end_programs: bool,
 }
 
 /// `[metrics]`

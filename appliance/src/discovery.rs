@@ -29,6 +29,8 @@ pub struct Announcement {
     pub port: u16,
     /// Address of the students' page.
     pub url: String,
+    /// Port of the agents' listener, if there is one.
+    pub agents: Option<u16>,
 }
 
 /// Why nothing is announced.
@@ -67,11 +69,13 @@ pub async fn announce(announcement: Announcement, stop: impl Future<Output = ()>
 
 fn info(announcement: &Announcement) -> Result<ServiceInfo, DiscoveryError> {
     // One string of a TXT record has at most 255 bytes (RFC 6763, 6.1), an instance name at most 63 (4.1.1).
-    let text = [
+    let agents = announcement.agents.map(|port| port.to_string());
+    let mut text = vec![
         ("room", cut(&announcement.room, 240)),
         ("version", cut(&announcement.version, 240)),
         ("url", cut(&announcement.url, 240)),
     ];
+    text.extend(agents.iter().map(|port| ("agents", port.as_str())));
     let host = format!("{}.local.", announcement.host);
     let mut info = ServiceInfo::new(SERVICE, cut(&announcement.room, 63), &host, "", announcement.port, &text[..])?
         .enable_addr_auto();
@@ -155,6 +159,7 @@ mod tests {
             host: "classroom-1a2b3c".into(),
             port: 443,
             url: "https://room501.school.example/join".into(),
+            agents: Some(8442),
         };
         let resolved = |wanted: &str| {
             let found = heard.iter().find_map(|event| match event {
@@ -197,6 +202,7 @@ mod tests {
             host: "x".into(),
             port: 443,
             url: "u".repeat(500),
+            agents: None,
         };
         assert!(info(&long).is_ok());
     }

@@ -1,5 +1,6 @@
 //! The classroom hub: pages, WHIP/WHEP, the forwarder, rooms and lessons. `ARCHITECTURE.md` is the map.
 
+pub mod agents;
 pub mod app;
 pub mod cache;
 pub mod card;

@@ -92,7 +92,12 @@ impl Presence {
             Who::Student(pass) | Who::SeatKey(pass) => Spoke::Student(pass.clone()),
             Who::Staff { .. } | Who::Display { .. } | Who::Ops => Spoke::Staff,
             // Home students come through the school's router or the tunnel: their address is no device's of the room.
-            Who::Nobody | Who::Ticket { .. } | Who::Source(_) | Who::HomeLink { .. } | Who::Home(_) => return,
+            Who::Nobody
+            | Who::Ticket { .. }
+            | Who::Source(_)
+            | Who::Agent { .. }
+            | Who::HomeLink { .. }
+            | Who::Home(_) => return,
         };
         // The tunnel of home students and the box's own browser end here: no device of the room.
         if address.is_loopback() {

@@ -4,6 +4,7 @@
 //! what else the machine does falls on both; the medians are told, with their spread.
 #![allow(clippy::print_stdout, reason = "printing the table is what this program is for")]
 
+mod agent;
 mod cast;
 mod direct;
 mod glass;
@@ -61,6 +62,7 @@ async fn main() -> Result<ExitCode> {
     let settings = Settings::from_args()?;
     let mut rows = Vec::new();
     cast::run(&settings, &mut rows).await;
+    agent::run(&settings, &mut rows).await;
     image::run(&settings, &mut rows);
     live::run(&settings, &mut rows).await;
     library::run(&settings, &mut rows).await;

@@ -25,6 +25,8 @@ pub struct Options {
     pub https: Option<Ipv4Addr>,
     /// Brings the class of 30 of the demo.
     pub demo: bool,
+    /// Announces itself by mDNS.
+    pub mdns: bool,
     /// Further lines of `box.toml`: whole tables that are not written here (`[limits]` …).
     pub config: String,
 }
@@ -77,8 +79,8 @@ impl Hub {
         let config = format!(
             "[room]\nname = \"測試教室\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n{tls}\
              [media]\nudp = \"0.0.0.0:{media}\"\ntcp = \"0.0.0.0:{media}\"\n[store]\npath = \"data\"\n\
-             [discovery]\nmdns = false\n[demo]\nclass = {}\n{}",
-            options.demo, options.config
+             [discovery]\nmdns = {}\n[demo]\nclass = {}\n{}",
+            options.mdns, options.demo, options.config
         );
         fs::write(home.join("box.toml"), config)?;
         let process = launch(&home, options.netns.as_deref())?;

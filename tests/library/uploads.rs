@@ -101,7 +101,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() -> Result<()> {
     let folder = room.hub.home().join("data/library");
     let left =
         || std::fs::read_dir(&folder).map_or(0, |entries| entries.flatten().filter(|e| e.path().is_dir()).count());
-    harness::wait::wait_for("nothing to be left", std::time::Duration::from_secs(10), async || {
+    wait_for("nothing to be left", Duration::from_secs(10), async || {
         anyhow::ensure!(left() == 0, "{}", left());
         Ok(())
     })
@@ -110,7 +110,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() -> Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", room.hub.http)).await?;
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(&noise(22, 3_000_000)).await?;
-    harness::wait::wait_for("its folder", std::time::Duration::from_secs(10), async || {
+    wait_for("its folder", Duration::from_secs(10), async || {
         anyhow::ensure!(left() == 1, "{}", left());
         Ok(())
     })

@@ -27,7 +27,7 @@ async fn import(office: &Caller, list: &str, file: &str) -> Result<()> {
 }
 
 /// Three students with consent; 1 and 2 have the devices with the cards …:01 and …:02.
-async fn school(office: &Caller) -> Result<i64> {
+pub(crate) async fn school(office: &Caller) -> Result<i64> {
     import(
         office,
         "students",

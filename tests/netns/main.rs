@@ -4,6 +4,7 @@
 // What was measured is worth a line of the output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod agent;
 mod change;
 mod cut;
 mod devices;

@@ -66,6 +66,13 @@ pub enum Who {
     },
     /// A program that publishes one source.
     Source(SourceId),
+    /// A take-home device, by its certificate.
+    Agent {
+        /// The device's code in the register.
+        device: String,
+        /// Name of the enrolment.
+        enrolment: String,
+    },
     /// Who runs the box: on the box itself, or with the operator's token.
     Ops,
 }
@@ -98,6 +105,8 @@ pub enum Rule {
     /// Whoever may watch something: teacher and panel the sources, students at home the program; [`Who::views`] says what.
     /// Students in the room look at the panel (R-CAST-3).
     Viewer,
+    /// An enrolled take-home device.
+    Agent,
     /// Who runs the box.
     Ops,
 }
@@ -118,6 +127,7 @@ impl Rule {
             Self::Member => "member",
             Self::Publisher => "publisher",
             Self::Viewer => "viewer",
+            Self::Agent => "agent",
             Self::Ops => "ops",
         }
     }
@@ -138,6 +148,7 @@ impl Rule {
             Self::Member => matches!(who, Student(_) | Home(_) | Display { .. }) || teaches(who),
             Self::Publisher => matches!(who, Student(_) | SeatKey(_) | Home(_) | Source(_)) || teaches(who),
             Self::Viewer => matches!(who, Home(_) | Display { .. }) || teaches(who),
+            Self::Agent => matches!(who, Who::Agent { .. }),
             Self::Ops => matches!(who, Ops),
         }
     }
@@ -155,7 +166,12 @@ impl Who {
             Self::Home(pass) => Some(pass.seat.home_source()),
             Self::Staff { roles, .. } => roles.teacher.then(SourceId::teacher),
             Self::Source(source) => Some(source.clone()),
-            Self::Nobody | Self::Ticket { .. } | Self::HomeLink { .. } | Self::Display { .. } | Self::Ops => None,
+            Self::Nobody
+            | Self::Ticket { .. }
+            | Self::HomeLink { .. }
+            | Self::Display { .. }
+            | Self::Agent { .. }
+            | Self::Ops => None,
         }
     }
 
@@ -176,9 +192,12 @@ impl Who {
             Self::Home(pass) => format!("home {} {}", pass.lesson, pass.session),
             Self::Staff { id, .. } => format!("staff {id}"),
             Self::Source(source) => format!("source {source}"),
-            Self::Nobody | Self::Ticket { .. } | Self::HomeLink { .. } | Self::Display { .. } | Self::Ops => {
-                String::new()
-            }
+            Self::Nobody
+            | Self::Ticket { .. }
+            | Self::HomeLink { .. }
+            | Self::Display { .. }
+            | Self::Agent { .. }
+            | Self::Ops => String::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! source of randomness; ids and codes are arguments. So a whole lesson is tested in microseconds.
 
 pub mod access;
+pub mod agent;
 pub mod calendar;
 pub mod figures;
 pub mod forward;

@@ -15,6 +15,7 @@ pub enum Lang {
 }
 
 const FILES: &[&str] = &[
+    include_str!("../catalogue/agent.json"),
     include_str!("../catalogue/common.json"),
     include_str!("../catalogue/home.json"),
     include_str!("../catalogue/figures.json"),

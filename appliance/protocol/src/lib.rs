@@ -3,6 +3,7 @@
 //! Everything here is plain data with a JSON form. `openapi.json` is the golden form of it, from which the pages' types
 //! are generated; a change that alters it is a change of the protocol. Nothing here decides, reads a clock or does I/O.
 
+pub mod agent;
 pub mod catalogue;
 pub mod command;
 pub mod id;

@@ -15,8 +15,10 @@ use appliance_core::{
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    agents::{Authority, OrdersKey},
     cache::Cache,
     config::Config,
+    dns,
     figures::{self, Figures},
     library::Library,
     media::{self, Limits as MediaLimits, MediaConfig, MediaHandle},
@@ -43,6 +45,7 @@ pub(super) fn parts(
     presence: &Presence,
     facts: Arc<Facts>,
     homes: Arc<str>,
+    agent: web::agent::AgentState,
     (library, recorder): (&Library, &Recorder),
     policy: web::policy::PolicyState,
     usage: web::usage::UsageState,
@@ -63,6 +66,7 @@ pub(super) fn parts(
         accounts.clone(),
         store.panels(),
         store.sources(),
+        store.agents(),
         ops_token.transpose()?,
         idle,
         presence.clone(),
@@ -147,6 +151,7 @@ pub(super) fn parts(
             closing,
             places: Arc::new(Semaphore::new(usize::from(config.limits.pages.get()))),
         },
+        agent,
         metrics: web::metrics::MetricsState {
             media: media.clone(),
             room: room.clone(),
@@ -169,6 +174,35 @@ pub(super) async fn library(config: &Config, store: &Store, list_lost: bool) -> 
     let cache = Cache::open(&folder, limits, hosts)?;
     let opened = Library::open(folder, cache, store.library(), night, megabytes(of.upload_mb), list_lost);
     opened.await.map_err(|error| anyhow::anyhow!("{error:?}"))
+}
+
+/// What the routes of take-home devices need; `port` is where they are served.
+pub(super) fn agent_state(
+    config: &Config,
+    store: &Store,
+    key: &Arc<BoxKey>,
+    rules: watch::Receiver<Option<Arc<dns::Rules>>>,
+    recorder: Recorder,
+    port: Option<u16>,
+) -> anyhow::Result<web::agent::AgentState> {
+    let terms = web::agent::Terms {
+        port,
+        end_programs: config.agents.end_programs,
+        home_addresses: config.agents.home_addresses.clone(),
+    };
+    Ok(web::agent::AgentState {
+        agents: store.agents(),
+        registers: store.registers(),
+        authority: Arc::new(Authority::load_or_create(&config.store.path)?),
+        orders_key: Arc::new(OrdersKey::load_or_create(&config.store.path).context("the key of the orders")?),
+        key: key.clone(),
+        recorder,
+        figures: store.figures(),
+        rules,
+        guesses: web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL)),
+        audit: web::audit::Auditor(store.audit()),
+        terms: Arc::new(terms),
+    })
 }
 
 /// The table of routes without a running box, for `appliance routes`.
@@ -194,6 +228,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
     let recorder = Recorder::new(opened.store.usage(), school);
     let usage =
         web::usage::UsageState { recorder: recorder.clone(), outbox: opened.store.outbox(), delivery: Arc::default() };
+    let agent = agent_state(&config, &opened.store, &key, watch::channel(None).1, recorder.clone(), None)?;
     let parts = parts(
         &config,
         &opened.store,
@@ -204,6 +239,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &Presence::default(),
         facts,
         "".into(),
+        agent,
         (&library(&config, &opened.store, false).await?, &recorder),
         web::policy::PolicyState {
             rules: watch::channel(None).1,

@@ -75,6 +75,14 @@ impl Config {
         }) {
             return Err(("[uplink] probe", format!("\"{bad}\" is no host with its port; write e.g. \"10.0.0.53:53\"")));
         }
+        let at_home = |address: &&String| {
+            let port = address.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+            port.is_none_or(|(name, port)| name.is_empty() || port == 0 || name.contains(['/', ' ']))
+        };
+        if let Some(bad) = self.agents.home_addresses.iter().find(at_home) {
+            let reason = format!("\"{bad}\" is no name with a port; write e.g. \"room501.school.example:8442\"");
+            return Err(("[agents] home_addresses", reason));
+        }
         if self.limits.students.get() > 99 {
             return Err(("[limits] students", "a class has seats 1 to 99; write at most 99".into()));
         }

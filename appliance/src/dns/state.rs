@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use appliance_core::policy::{Decision, Marks, Policy, Query, Snapshot, Surroundings, decide, overview};
+use appliance_core::policy::{
+    Decision, Document, Lesson, Marks, Policy, Query, Snapshot, Surroundings, decide, overview,
+};
 use classroom_protocol::{Millis, policy::PolicyView};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
@@ -95,6 +97,16 @@ impl Rules {
     /// The opaque code of the device at this address (R-POL-1).
     pub fn device_code(&self, address: IpAddr) -> Option<&str> {
         self.around.device(address).map(|known| known.code.as_str())
+    }
+
+    /// The school's rules, as agents of take-home devices are given them.
+    pub fn document(&self) -> &Document {
+        self.policy.document()
+    }
+
+    /// The running lesson with what the teacher has opened for it.
+    pub fn running(&self) -> Option<&Lesson> {
+        self.around.lesson()
     }
 
     /// Id of the running lesson.

@@ -6,6 +6,7 @@
 
 mod access;
 mod accounts;
+mod agents;
 mod audit;
 pub mod backup;
 mod cipher;
@@ -39,6 +40,7 @@ use tokio::sync::oneshot;
 
 pub use access::AccessLog;
 pub use accounts::{Accounts, NewStaff, Session, Staff, StaffId};
+pub use agents::{AgentRow, Agents, GivenOrders, Seen};
 pub use audit::{Audit, AuditEntry, AuditRow, BrokenChain};
 pub use classes::{Class, ClassId, Classes, Student};
 pub use codes::{CodeRefused, Codes, Purpose};
@@ -216,6 +218,11 @@ impl Store {
     /// External programs that may publish.
     pub fn sources(&self) -> Sources {
         Sources(self.db.clone())
+    }
+
+    /// Enrolled take-home devices.
+    pub fn agents(&self) -> Agents {
+        Agents(self.db.clone())
     }
 
     /// What happened and counts as use.

@@ -390,3 +390,42 @@ CREATE TABLE network_access (
 ) STRICT;
 
 CREATE INDEX network_access_by_time ON network_access (at);
+
+-- Take-home devices whose agent is enrolled.
+CREATE TABLE agent (
+    -- Opaque code of the register. Reason: the rules that apply belong to the device (R-POL-3, -18).
+    device TEXT PRIMARY KEY,
+    -- Name of this enrolment. Reason: records of the agent are told apart from those of an earlier one (invariant 4).
+    enrolment TEXT NOT NULL UNIQUE,
+    -- SHA-256 of the device's certificate. Reason: who shows it is this device; removed, it is nobody.
+    certificate BLOB NOT NULL UNIQUE,
+    enrolled_at INTEGER NOT NULL,
+    -- NULL until it was here. Reason: a device that is never seen is unknown in the figures, not unused (R-USE-2).
+    seen_at INTEGER,
+    -- wifi, wired, mobile; NULL when not told. Reason: at school only the school's Wi-Fi (R-POL-14).
+    link TEXT,
+    -- Version of its program. Reason: who looks after the devices sees which are behind (R-POL-26).
+    version TEXT,
+    -- The orders that it was given: version, time, SHA-256. Reason: a device takes only newer ones.
+    orders_version INTEGER NOT NULL,
+    orders_at INTEGER NOT NULL,
+    orders_hash BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One-time codes to enrol a device.
+CREATE TABLE agent_code (
+    -- Keyed hash of the code.
+    hash BLOB PRIMARY KEY,
+    device TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The hours that a guardian allows at home (R-POL-12).
+CREATE TABLE guardian_hours (
+    device TEXT PRIMARY KEY,
+    -- JSON: days, from, to.
+    hours TEXT NOT NULL,
+    set_at INTEGER NOT NULL,
+    -- Name of who recorded the guardian's word. Reason: accountability (R-DATA-6).
+    set_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -28,7 +28,7 @@ use crate::{
     presence::Presence,
     room::RoomHandle,
     staff::{BoxKey, Kind, Token},
-    store::{Accounts, Panels, Sources, StoreError},
+    store::{Accounts, Agents, Hash, Panels, Sources, StoreError},
 };
 
 /// Name of the teachers' cookie.
@@ -48,6 +48,7 @@ struct Inner {
     accounts: Accounts,
     panels: Panels,
     sources: Sources,
+    agents: Agents,
     ops_token: Option<String>,
     idle: Millis,
     presence: Presence,
@@ -63,6 +64,11 @@ pub enum Via {
     /// Plain HTTP from anywhere, for the page that says why a host does not open.
     Portal,
 }
+
+/// The certificate that a take-home device has shown in its handshake, checked against the box's authority: SHA-256 of
+/// its DER form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceCertificate(pub Hash);
 
 /// A caller's credentials as they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,11 +94,12 @@ impl Gate {
         accounts: Accounts,
         panels: Panels,
         sources: Sources,
+        agents: Agents,
         ops_token: Option<String>,
         idle: Millis,
         presence: Presence,
     ) -> Self {
-        Self { inner: Arc::new(Inner { key, room, accounts, panels, sources, ops_token, idle, presence }) }
+        Self { inner: Arc::new(Inner { key, room, accounts, panels, sources, agents, ops_token, idle, presence }) }
     }
 
     /// The credentials of a request: `Authorization: Bearer`, for a WebSocket of a browser the subprotocol
@@ -126,8 +133,13 @@ impl Gate {
         let refused = by_cookie && foreign(request);
         let operator = proof == Proof::default() && self.inner.ops_token.is_none() && on_the_box(request);
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let device = request.extensions().get::<Option<DeviceCertificate>>().copied().flatten();
         let gate = self.clone();
         async move {
+            if let Some(DeviceCertificate(hash)) = device {
+                let row = gate.inner.agents.by_certificate(hash).await.map_err(|error| Refusal::internal(&error))?;
+                return Ok(row.map_or(Who::Nobody, |row| Who::Agent { device: row.device, enrolment: row.enrolment }));
+            }
             if refused {
                 return Err(ProblemCode::NotAllowed.into());
             }

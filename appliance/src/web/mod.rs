@@ -2,7 +2,9 @@
 //!
 //! [`routes`] declares all of it; a route can't be declared without the rule that guards it.
 
+pub mod agent;
 pub mod audit;
+pub mod devices;
 pub mod figures;
 pub mod gate;
 pub mod home;
@@ -66,6 +68,8 @@ pub struct Parts {
     pub policy: policy::PolicyState,
     /// Sockets.
     pub ws: ws::WsState,
+    /// Take-home devices.
+    pub agent: agent::AgentState,
     /// Metrics.
     pub metrics: metrics::MetricsState,
     /// Usage records.
@@ -91,6 +95,7 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         panels,
         media,
         ws,
+        agent,
         metrics,
         figures,
         library,
@@ -189,6 +194,14 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(PATCH, "/api/library/{key}", Rule::Staff, library::change, library)
         .at(DELETE, "/api/library/{key}", Rule::Staff, library::remove, library)
         .at_with_limit(PUT, "/api/library/{key}/poster", Rule::Staff, POSTER, library::keep_poster, library)
+        .at(GET, "/api/school/agents", Rule::Office, agent::list, agent)
+        .at(POST, "/api/school/agents", Rule::Office, agent::issue, agent)
+        .at(DELETE, "/api/school/agents/{device}", Rule::Office, agent::remove, agent)
+        .at(PUT, "/api/school/agents/{device}/hours", Rule::Office, agent::set_hours, agent)
+        .at(POST, "/api/agent/enrol", Rule::Public, agent::enrol, agent)
+        .at(POST, "/api/agent/sync", Rule::Agent, agent::sync, agent)
+        .at_with_limit(POST, "/api/agent/events", Rule::Agent, agent::DELIVERY_BYTES, agent::events, agent)
+        .at(DELETE, "/api/agent", Rule::Agent, agent::leave, agent)
         .at(GET, "/metrics", Rule::Ops, metrics::metrics, metrics)
         .at_with_limit(POST, "/api/usage/import", Rule::Ops, usage::IMPORT_BYTES, usage::import, usage)
         .at(GET, "/api/usage/upstream", Rule::Ops, usage::upstream, usage)

@@ -3,6 +3,7 @@
 //! A shell loads a [`Register`], asks one of the deciding functions and executes the [`Change`]s in the same
 //! transaction, all or none. Sources: R-POL-1, -2, -8, -23, -24; 004 柒二(一)(二), 捌五(一).
 
+pub mod borrowed;
 pub mod consent;
 pub mod device;
 pub mod import;

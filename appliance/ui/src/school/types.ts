@@ -101,3 +101,13 @@ export interface Me {
   name: string;
   roles: { teacher: boolean; office: boolean };
 }
+
+/** A take-home device with an agent (`/api/school/agents`). */
+export interface AgentRow {
+  device: string;
+  enrolled_at: Millis;
+  seen_at: Millis | null;
+  link: 'wifi' | 'wired' | 'mobile' | null;
+  version: string | null;
+  hours: { days: number[]; from: number; to: number }[];
+}

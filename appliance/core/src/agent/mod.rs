@@ -1,0 +1,16 @@
+//! The agent of a take-home device: what it takes as its rules, what counts as use, which programs it speaks of, what
+//! looks like a changed clock (R-POL-3, -12, -14, -18, -19; R-USE-2). The agent's program executes; here is decided.
+
+mod clock;
+mod meter;
+mod orders;
+mod programs;
+mod report;
+mod situation;
+
+pub use clock::{Jump, JumpWatch};
+pub use meter::{Meter, Use};
+pub use orders::{Orders, Refused, accept};
+pub use programs::{Program, judge};
+pub use report::{Report, told, told_days};
+pub use situation::{Contact, Situation};
