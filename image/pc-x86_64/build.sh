@@ -42,6 +42,8 @@ classroom() {
     local program missing
     mkdir "$build/debs"
     DEB_ARCH=amd64 "$image_folder/deb.sh" "$bin" "$build/debs" | sed 's|/.*/|  |'
+    # The agent belongs on the devices that go home.
+    rm -f "$build"/debs/classroom-agent_*.deb
     cp "$build"/debs/*.deb "$root/tmp/"
     inside "$root" sh -c 'dpkg --install /tmp/*.deb' >"$build/dpkg.log" 2>&1 || {
         cat "$build/dpkg.log" >&2
