@@ -223,7 +223,8 @@ impl Vm {
         // The mark is put together by the shell, so that its echo is not taken for the answer.
         writeln!(
             line,
-            "stty -echo; printf '\\n%s%s\\n' BEGIN -ANSWER; {{ {command}; }} 2>&1; printf '%s%s\\n' END -ANSWER"
+            "stty -echo; export SYSTEMD_COLORS=0; \
+             printf '\\n%s%s\\n' BEGIN -ANSWER; {{ {command}; }} 2>&1; printf '%s%s\\n' END -ANSWER"
         )?;
         let mut said = Vec::new();
         let until = Instant::now() + ANSWER;
@@ -273,17 +274,23 @@ impl Vm {
         }))
     }
 
-    /// The stamp of the picture at `area` of the screen, if there is one.
-    pub fn stamp(&self, area: Area) -> Result<Option<Stamp>> {
+    /// What the screen shows now.
+    pub fn screen(&self) -> Result<Shown> {
         let path = self.home.join("screen.ppm");
         self.monitor(&serde_json::json!({ "execute": "screendump", "arguments": { "filename": path } }))?;
-        let bytes = fs::read(&path)?;
+        let mut bytes = fs::read(&path)?;
         // P6, width and height, 255, then three bytes a pixel.
         let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         let pixels = ends.nth(2).context("a picture")?;
         let header = String::from_utf8_lossy(&bytes[..pixels]).into_owned();
-        let width: usize = header.split_whitespace().nth(1).context("a width")?.parse()?;
-        let frame = Frame { data: &bytes[pixels..], stride: width * 3, step: 3, byte: 1 };
+        let width = header.split_whitespace().nth(1).context("a width")?.parse()?;
+        Ok(Shown { width, pixels: bytes.split_off(pixels) })
+    }
+
+    /// The stamp of the picture at `area` of the screen, if there is one.
+    pub fn stamp(&self, area: Area) -> Result<Option<Stamp>> {
+        let shown = self.screen()?;
+        let frame = Frame { data: &shown.pixels, stride: shown.width * 3, step: 3, byte: 1 };
         Ok(Stamp::read(&frame, area))
     }
 
@@ -293,6 +300,46 @@ impl Vm {
         let process = &mut self.process;
         wait_for_blocking("the machine to switch itself off", within, || {
             if process.running() { Err("it runs") } else { Ok(()) }
+        })
+    }
+}
+
+/// A picture of the screen.
+#[derive(Debug)]
+pub struct Shown {
+    width: usize,
+    pixels: Vec<u8>,
+}
+
+impl Shown {
+    /// Whether something is written in this colour (the way to the screen shifts it a little): as much as a few letters.
+    pub fn has_ink(&self, ink: [u8; 3]) -> bool {
+        let is_ink = |pixel: &&[u8]| pixel.iter().zip(ink).all(|(seen, ink)| seen.abs_diff(ink) <= 16);
+        self.pixels.chunks_exact(3).filter(is_ink).count() > 200
+    }
+
+    /// Whether the picture is drawn down to its last line: what comes slowly comes from above, over black.
+    pub fn is_whole(&self) -> bool {
+        let last = self.pixels.len() - self.width * 3;
+        self.pixels[last..].iter().any(|byte| *byte != 0)
+    }
+
+    /// Whether a QR code stands there: a line that crosses two of its corners, each dark and light as 1:1:3:1:1.
+    pub fn has_qr(&self) -> bool {
+        self.pixels.chunks_exact(self.width * 3).any(|line| {
+            let mut runs: Vec<(bool, usize)> = Vec::new();
+            for pixel in line.chunks_exact(3) {
+                let dark = pixel[1] < 128;
+                match runs.last_mut() {
+                    Some((before, length)) if *before == dark => *length += 1,
+                    _ => runs.push((dark, 1)),
+                }
+            }
+            let corner = |runs: &[(bool, usize)]| {
+                let unit = runs[0].1;
+                runs[0].0 && unit > 1 && runs.iter().zip([1, 1, 3, 1, 1]).all(|((_, n), of)| n.abs_diff(of * unit) <= 1)
+            };
+            runs.windows(5).filter(|runs| corner(runs)).count() >= 2
         })
     }
 }

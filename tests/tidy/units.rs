@@ -1,4 +1,4 @@
-//! The units of `systemd/`, judged by systemd itself: each is valid, and each is shut in.
+//! The units of `systemd/` and of the take-home device, judged by systemd itself: each is valid, and each is shut in.
 
 use std::{
     fs,
@@ -14,9 +14,13 @@ const EXPOSED: f64 = 2.5;
 const EXPOSED_WITH_DEVICES: f64 = 5.0;
 const WITH_DEVICES: &[&str] = &["classroom-display.service", "classroom-studio.service"];
 
+fn is_ours(path: &str) -> bool {
+    path.starts_with("systemd/") || path.starts_with("classroom-agent/classroom-agent.service")
+}
+
 fn units(end: &str) -> Vec<tree::File> {
     let mut units = tree::files();
-    units.retain(|file| file.path.starts_with("systemd/") && file.path.ends_with(end));
+    units.retain(|file| is_ours(&file.path) && file.path.ends_with(end));
     assert!(!units.is_empty(), "there are {end} units in systemd/");
     units
 }
@@ -154,10 +158,10 @@ fn each_file_of_systemd_is_in_a_package() {
     let lists: Vec<_> = tree::files().into_iter().filter(|file| file.path.ends_with("/install")).collect();
     assert!(!lists.is_empty(), "image/deb/*/install");
     none(
-        "a file of systemd/ lies in no package: add it to image/deb/NAME/install",
+        "a unit or a file of systemd/ lies in no package: add it to image/deb/NAME/install",
         tree::files()
             .into_iter()
-            .filter(|file| file.path.starts_with("systemd/") && !file.path.ends_with(".md"))
+            .filter(|file| is_ours(&file.path) && !file.path.ends_with(".md"))
             .filter(|file| {
                 lists.iter().all(|list| !list.text.lines().any(|line| line.starts_with(&format!("{} ", file.path))))
             })
@@ -170,6 +174,35 @@ fn each_file_of_systemd_is_in_a_package() {
                 list.text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').next());
             let missing = from.filter(|from| !from.starts_with("@BIN@/") && tree::read(from).is_none());
             missing.map(|from| format!("{}: {from}", list.path)).collect::<Vec<_>>()
+        }),
+    );
+}
+
+#[test]
+fn a_package_brings_the_programs_that_its_units_start() {
+    let packages = tree::files();
+    let installs = |package: &str, what: &str| {
+        let list = tree::read(&format!("image/deb/{package}/install")).unwrap_or_default();
+        list.lines().any(|line| line.split_whitespace().nth(1) == Some(what))
+    };
+    let names: Vec<&str> =
+        packages.iter().filter_map(|file| file.path.strip_prefix("image/deb/")?.strip_suffix("/install")).collect();
+    assert!(!names.is_empty(), "image/deb/*/install");
+    none(
+        "a unit starts a program that its package neither brings nor names (Depends, Recommends)",
+        units(".service").iter().flat_map(|unit| {
+            let package = names
+                .iter()
+                .find(|package| installs(package, &format!("usr/lib/systemd/system/{}", name(unit))))
+                .unwrap_or_else(|| panic!("{} lies in no package", unit.path));
+            let control = tree::read(&format!("image/deb/{package}/control")).unwrap_or_default();
+            let from_debian = [("/usr/bin/ssh", "openssh-client")];
+            let starts = unit.text.lines().filter_map(|line| line.strip_prefix("ExecStart=")?.split(' ').next());
+            let missing = starts.filter(|program| {
+                let named = from_debian.iter().any(|(at, of)| at == program && control.contains(of));
+                !named && !installs(package, program.trim_start_matches('/'))
+            });
+            missing.map(|program| format!("{}: {program} ({package})", unit.path)).collect::<Vec<_>>()
         }),
     );
 }
