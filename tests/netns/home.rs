@@ -23,6 +23,7 @@ use harness::{
     panel::Panel,
     people::Caller,
     proc::{Owned, descendants},
+    resolver::{AsksAt, NameServer},
     school::School,
 };
 
@@ -33,8 +34,9 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const SCHOOL_OUT: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 2)];
 const HOME_OUT: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
 const HOME: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 1), Ipv4Addr::new(192, 168, 1, 2)];
-const ROOM_NAME: &str = "room.test";
-const RELAY_NAME: &str = "turn.test";
+/// Not `.test`: the home's name server (unbound) answers for that one by itself that there is none.
+const ROOM_NAME: &str = "room.example";
+const RELAY_NAME: &str = "turn.example";
 const SECRET: &str = "a-secret-of-the-test-only";
 /// A browser, an encoder and a panel share this machine's two cores.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -89,6 +91,8 @@ struct Town {
     panel: Panel,
     _studio: Owned,
     _gateway: Vec<Owned>,
+    _names: NameServer,
+    _asks: AsksAt,
     hub: Hub,
     teacher: Caller,
     code: String,
@@ -125,7 +129,8 @@ fn logged(ns: &Ns, folder: &Path, log: &str, program: &Path, args: &[&str]) -> R
 }
 
 impl Town {
-    fn new(label: &str) -> Result<Self> {
+    /// With `only_443` the home's line lets out TCP to port 443 and nothing else.
+    fn new(label: &str, only_443: bool) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("classroom-town-{label}-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let file = |name: &str| folder.join(name).display().to_string();
@@ -146,6 +151,13 @@ impl Town {
         home.ip(&format!("route add default via {}", HOME[0]))?;
         router.translate("wan")?;
         home_router.translate("wan")?;
+        if only_443 {
+            // What passes the router; its own name server answers still.
+            home_router.nft(
+                "table inet thin {\n chain out {\n type filter hook forward priority 0\n iifname \"lan\" tcp dport != 443 drop\n \
+                 iifname \"lan\" meta l4proto != tcp drop\n }\n}",
+            )?;
+        }
         // The internet passes on what the gateway does not take.
         let status = internet.command("sysctl").args(["-q", "-w", "net.ipv4.ip_forward=1"]).status()?;
         ensure!(status.success(), "sysctl");
@@ -240,17 +252,18 @@ impl Town {
         let studio = logged(&hub_ns, &folder, "studio.log", &program("studio")?, &studio)?;
         let tunnel = Tunnel::start(&hub_ns, &folder)?;
 
-        // The home. Its browser trusts the test's two keys by their hashes; a real one trusts real certificates.
+        // The home. Its browser trusts the test's two keys by their hashes, for the pages and for `turns:` (it refuses a
+        // relay whose key it does not know); a real one trusts real certificates. Its router is its name server: a browser
+        // looks the relay up as `turn.example.`, with a dot, which a `--host-resolver-rules` for the name without one does not
+        // cover, and a question that nobody answers keeps the relay away for longer than the page waits for it.
+        let names = NameServer::start(&home_router, HOME[0], GATEWAY, 60)?;
+        let asks = AsksAt::new(&home, HOME[0])?;
         let outside = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         home::write_voice(&folder.join("voice.wav"))?;
         let hub_pem = fs::read_to_string(hub.home().join("hub.pem"))?;
         let hashes =
             [certificate, hub_pem.as_str()].map(|pem| spki(pem, &folder)).into_iter().collect::<Result<Vec<_>>>()?;
-        let args = vec![
-            format!("--host-resolver-rules=MAP {ROOM_NAME} {GATEWAY},MAP {RELAY_NAME} {GATEWAY}"),
-            format!("--ignore-certificate-errors-spki-list={}", hashes.join(",")),
-            "--ignore-certificate-errors".into(),
-        ];
+        let args = vec![format!("--ignore-certificate-errors-spki-list={}", hashes.join(","))];
         let teacher_sees = |view: &TeacherView| view.room_live;
         hub_ns.block_on(|| async { teacher.feed(None).await?.view("the studio", teacher_sees).await })??;
         until("the tunnel", PATIENCE, || through(&home))?;
@@ -263,6 +276,8 @@ impl Town {
             panel,
             _studio: studio,
             _gateway: gateway,
+            _names: names,
+            _asks: asks,
             hub,
             teacher,
             code,
@@ -363,7 +378,7 @@ fn spki(pem: &str, folder: &Path) -> Result<String> {
 
 #[test]
 fn a_student_at_home_sees_hears_asks_and_speaks() -> Result<()> {
-    let town = Town::new("open")?;
+    let town = Town::new("open", false)?;
     town.shot("home-door")?;
     let began = Instant::now();
     town.outside.block_on(town.student.enter())?;
@@ -427,5 +442,16 @@ fn a_student_at_home_sees_hears_asks_and_speaks() -> Result<()> {
 
 fn ensure_closed(home: &Ns) -> Result<()> {
     ensure!(through(home).is_err(), "it still answers");
+    Ok(())
+}
+
+#[test]
+fn a_home_that_lets_out_nothing_but_port_443() -> Result<()> {
+    let town = Town::new("thin", true)?;
+    let began = Instant::now();
+    town.outside.block_on(town.student.enter())?;
+    let age = town.outside.block_on(town.student.sees_the_room(PATIENCE))?;
+    println!("with UDP blocked, by TURN over TLS: the room's picture after {:?}, {age} ms old", began.elapsed());
+    println!("the panel plays the voice {:?} after the student's tap", town.speak()?);
     Ok(())
 }
