@@ -50,6 +50,15 @@ pub fn settle(base: &Path, folder: &Path, into: &Path, lang: Lang) -> anyhow::Re
     Ok(settled)
 }
 
+/// What a card says: every key is one of the configuration's and of the right kind.
+///
+/// # Errors
+/// What is wrong, with its line, for people.
+pub fn read(text: &str) -> Result<Table, String> {
+    Config::read(text, Path::new(FILE)).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
 fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
     let say = |key: &str, reason: &str| Some(fill(lang, key, &[("file", FILE), ("reason", reason)]));
     let without = |notice| Settled { table: base.clone(), notice };
@@ -58,10 +67,9 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
         Err(error) => return without(say("console.card-missing", &error.to_string())),
     };
     // Read on its own first, so that the lines are those of the card.
-    let card: Table = match Config::read(&text, Path::new(FILE)).map(|_| text.parse()) {
-        Ok(Ok(card)) => card,
-        Ok(Err(error)) => return without(say("console.card-wrong", error.message())),
-        Err(error) => return without(say("console.card-wrong", &error.to_string())),
+    let card = match read(&text) {
+        Ok(card) => card,
+        Err(reason) => return without(say("console.card-wrong", &reason)),
     };
     let mut table = merged(base.clone(), card.clone());
     let notice = match https(&mut table, &card, folder, into) {

@@ -27,9 +27,9 @@ impl Outside {
 
     /// Takes a packet that is the server's answer. False for every other packet.
     pub(super) fn answered(&mut self, from: SocketAddr, packet: &[u8]) -> bool {
-        let ours = self.server == Some(from) && stun::is_answer(packet, &self.transaction);
-        if ours
-            && let (Some(mapped), Some(base)) = (stun::mapped_address(packet), self.base)
+        let answer = (self.server == Some(from)).then(|| stun::answer(packet, &self.transaction)).flatten();
+        let ours = answer.is_some();
+        if let (Some(Some(mapped)), Some(base)) = (answer, self.base)
             && self.known != Some((mapped, base))
         {
             tracing::info!(%mapped, "the school's outer address");

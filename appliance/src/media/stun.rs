@@ -44,13 +44,17 @@ pub(super) fn question(transaction: &[u8; 12]) -> [u8; HEADER] {
     packet
 }
 
-/// Whether it is the good answer to that question.
-pub(super) fn is_answer(packet: &[u8], transaction: &[u8; 12]) -> bool {
+/// Whether it is the good answer to that question, and the address that it tells, if it tells one.
+pub(super) fn answer(packet: &[u8], transaction: &[u8; 12]) -> Option<Option<SocketAddr>> {
+    is_answer(packet, transaction).then(|| mapped_address(packet))
+}
+
+fn is_answer(packet: &[u8], transaction: &[u8; 12]) -> bool {
     is_stun(packet) && packet[..2] == BINDING_SUCCESS && packet[8..HEADER] == transaction[..]
 }
 
 /// The address that the answer tells (RFC 8489 §14.2); IPv4 only, as relays for homes are reached by it.
-pub(super) fn mapped_address(packet: &[u8]) -> Option<SocketAddr> {
+fn mapped_address(packet: &[u8]) -> Option<SocketAddr> {
     let [_, 1, port_high, port_low, address @ ..] = attribute(packet, XOR_MAPPED_ADDRESS)? else { return None };
     let port = u16::from_be_bytes([port_high ^ COOKIE[0], port_low ^ COOKIE[1]]);
     let address: [u8; 4] = address.try_into().ok()?;
@@ -93,7 +97,8 @@ mod tests {
         // 203.0.113.2:8801
         answer.extend([0, 0x20, 0, 8, 0, 1, 0x22 ^ 0x21, 0x61 ^ 0x12, 203 ^ 0x21, 0x12, 113 ^ 0xa4, 2 ^ 0x42]);
         assert!(is_answer(&answer, &transaction) && !is_answer(&answer, &[8; 12]));
-        assert_eq!(mapped_address(&answer), Some(SocketAddr::from(([203, 0, 113, 2], 8801))));
+        assert_eq!(super::answer(&answer, &transaction), Some(Some(SocketAddr::from(([203, 0, 113, 2], 8801)))));
+        assert_eq!(super::answer(&answer, &[8; 12]), None);
         assert_eq!(mapped_address(&answer[..answer.len() - 1]), None);
         assert!(!is_answer(&question(&transaction), &transaction));
     }

@@ -21,6 +21,29 @@ const QUEUE: usize = 256 * 1024;
 const PROVE_WITHIN: Duration = Duration::from_secs(10);
 const LARGEST: usize = 2048;
 
+/// A frame that is larger than any packet of ours: it is no media client that speaks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// Gives each whole packet of a stream that is framed by RFC 4571 (two bytes of length, then the packet), and says how many
+/// bytes of it are done with. The rest is the beginning of a packet, less than 2 + [`LARGEST`] bytes.
+///
+/// # Errors
+/// [`TooLarge`], after the packets before it were given.
+pub(super) fn frames<'a>(stream: &'a [u8], mut packet: impl FnMut(&'a [u8])) -> Result<usize, TooLarge> {
+    let mut at = 0;
+    while let [high, low, rest @ ..] = &stream[at..] {
+        let size = usize::from(u16::from_be_bytes([*high, *low]));
+        if size > LARGEST {
+            return Err(TooLarge);
+        }
+        let Some(whole) = rest.get(..size) else { break };
+        packet(whole);
+        at += 2 + size;
+    }
+    Ok(at)
+}
+
 struct Connection {
     stream: TcpStream,
     local: SocketAddr,
@@ -124,18 +147,11 @@ impl Tcp {
                 }
                 Ok(read) => {
                     connection.incoming.extend_from_slice(&chunk[..read]);
-                    let mut at = 0;
-                    while let [high, low, rest @ ..] = &connection.incoming[at..] {
-                        let size = usize::from(u16::from_be_bytes([*high, *low]));
-                        if size > LARGEST {
-                            connection.broken = true;
-                            break;
-                        }
-                        let Some(packet) = rest.get(..size) else { break };
-                        packets.push((remote, connection.local, packet.to_vec()));
-                        at += 2 + size;
+                    let local = connection.local;
+                    match frames(&connection.incoming, |packet| packets.push((remote, local, packet.to_vec()))) {
+                        Ok(taken) => drop(connection.incoming.drain(..taken)),
+                        Err(TooLarge) => connection.broken = true,
                     }
-                    connection.incoming.drain(..at);
                     if connection.broken {
                         break;
                     }
@@ -207,5 +223,43 @@ impl Connection {
             }
         }
         self.outgoing.drain(..written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(packets: &[Vec<u8>]) -> Vec<u8> {
+        packets.iter().flat_map(|packet| [&(packet.len() as u16).to_be_bytes()[..], packet].concat()).collect()
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_ends_the_stream() {
+        let mut given = Vec::new();
+        assert_eq!(frames(&[0, 1, 7, 0xff, 0xff, 0], |packet| given.push(packet.to_vec())), Err(TooLarge));
+        assert_eq!(given, [vec![7]]);
+        assert_eq!(frames(&[0, 0, 0], |packet| assert!(packet.is_empty())), Ok(2));
+    }
+
+    proptest! {
+        #[test]
+        fn packets_come_out_as_they_went_in_however_the_stream_is_cut(
+            packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
+            step in 1usize..500,
+        ) {
+            let stream = framed(&packets);
+            let (mut waiting, mut given) = (Vec::new(), Vec::new());
+            for chunk in stream.chunks(step) {
+                waiting.extend_from_slice(chunk);
+                let taken = frames(&waiting, |packet| given.push(packet.to_vec())).unwrap();
+                waiting.drain(..taken);
+                prop_assert!(waiting.len() < 2 + LARGEST);
+            }
+            prop_assert_eq!(given, packets);
+        }
     }
 }
