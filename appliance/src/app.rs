@@ -29,6 +29,7 @@ use crate::{
     delivery::{Deliverer, DeliveryStats},
     discovery::{self, Announcement},
     dns, effects, figures,
+    health::Health,
     media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net, policy,
     presence::{self, Presence},
@@ -128,6 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (setup_tx, setup_rx) = watch::channel(setup);
     let (closing_tx, closing) = watch::channel(false);
     let presence = Presence::default();
+    let health = Health::new(media.clone(), store.rooms());
     let policy_state = web::policy::PolicyState {
         rules: rules.clone(),
         refusals: refusals.clone(),
@@ -147,6 +149,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         &key,
         &room,
         &media,
+        &health,
         &owners,
         &presence,
         facts,
@@ -197,10 +200,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
-    let port = listen(&config, sockets, (&router, &web::portal(&parts)), encrypted, (&handle, &base), &mut tasks)?;
+    let doors = web::doors::Doors::default();
+    let (portal, ways) = (web::portal(&parts), (&handle, &*base, &doors));
+    let port = listen(&config, sockets, (&router, &portal), encrypted, ways, &mut tasks)?;
+    // It holds handles on the room.
+    drop(portal);
     let device_tls = Arc::new(parts.agent.authority.server_config()?);
     for listener in device_listeners {
-        let served = web::devices::serve(listener, device_tls.clone(), router.clone(), handle.clone());
+        let served = web::devices::serve(listener, device_tls.clone(), router.clone(), doors.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     if let Some(certificate) = certificate {
@@ -237,10 +244,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         });
     }
     if let Some(interval) = systemd::watchdog_interval() {
-        let (media, rooms) = (media.clone(), store.rooms());
+        let health = health.clone();
         keepers.spawn(systemd::watchdog(interval, move || {
-            let (media, rooms) = (media.clone(), rooms.clone());
-            async move { media.stats().await.is_ok() && rooms.load().await.is_ok() }
+            let health = health.clone();
+            async move { health.well().await }
         }));
     }
     systemd::ready(&base);
@@ -257,7 +264,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!(%error, "the media thread was gone already");
     }
     // With the last handle the room's task ends, then the tasks that follow it, then the executor's queue is empty.
-    drop((parts, router, room, media, library));
+    drop((parts, router, room, media, health, library));
     let ended = tokio::time::timeout(GOODBYE * 2, async {
         while tasks.join_next().await.is_some() {}
         executor.await
@@ -282,11 +289,12 @@ async fn follow_media(mut events: mpsc::Receiver<MediaEvent>, room: RoomHandle, 
                 up.remove(&(source.clone(), session));
                 source
             }
-            MediaEvent::ViewerDown { session, .. } => {
+            // Its path may come back: only what is no more is forgotten.
+            MediaEvent::ViewerUp { .. } | MediaEvent::ViewerDown { .. } => continue,
+            MediaEvent::Ended { session } => {
                 owners.forget(session);
                 continue;
             }
-            MediaEvent::ViewerUp { .. } => continue,
         };
         let live = up.iter().any(|(of, _)| *of == source);
         if let Err(code) = room.apply(Input::SourceLive { source, live }).await {
@@ -368,32 +376,34 @@ fn listen(
     mut sockets: systemd::Sockets,
     (router, portal): (&Router, &Router),
     certificate: Option<Arc<rustls::ServerConfig>>,
-    (handle, base): (&Handle<SocketAddr>, &str),
+    (handle, base, doors): (&Handle<SocketAddr>, &str, &web::doors::Doors),
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<u16> {
+    // What refused hosts lead to must not take the pages' places.
+    let hall = web::doors::Doors::default();
     let mut port = 0;
     for address in &config.http.listen {
         let listener = sockets.listen(address)?;
         let at = listener.local_addr()?;
         plain_allowed(at).map_err(|reason| anyhow::anyhow!("[http] listen: {reason}"))?;
         port = at.port();
-        let served = web::serve::plain(listener, router.clone(), handle.clone());
+        let served = web::serve::plain(listener, router.clone(), doors.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     for address in &config.policy.portal {
         let listener = sockets.listen(address).context("[policy] portal")?;
-        let served = web::serve::portal(listener, portal.clone(), handle.clone());
+        let served = web::serve::portal(listener, portal.clone(), hall.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     for address in &config.https.listen {
         let certificate = certificate.clone().context("[https] listen needs a certificate")?;
         let listener = sockets.listen(address)?;
         port = listener.local_addr()?.port();
-        let served = web::serve::tls(listener, certificate, router.clone(), handle.clone());
+        let served = web::serve::tls(listener, certificate, router.clone(), doors.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     for address in &config.https.redirect {
-        let sent_on = web::serve::redirect(sockets.listen(address)?, base.to_owned(), handle.clone());
+        let sent_on = web::serve::redirect(sockets.listen(address)?, base.to_owned(), hall.clone(), handle.clone());
         tasks.spawn(async move { ended(sent_on.await) });
     }
     Ok(port)
@@ -498,4 +508,38 @@ async fn stop_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[tokio::test]
+    async fn whose_session_it_is_is_known_while_it_lives_though_its_path_is_dead() {
+        let (task, room, _effects) = room::open(appliance_core::room::Room::default());
+        tokio::spawn(task.run());
+        let owners = web::media::Owners::default();
+        let source = classroom_protocol::SourceId::room();
+        let [viewer, publisher] = [(); 2].map(|()| media::SessionId::random().unwrap());
+        for session in [viewer, publisher] {
+            owners.set(session, source.clone(), "display 1".into());
+        }
+        let (tell, events) = mpsc::channel(8);
+        tell.send(MediaEvent::ViewerDown { source: source.clone(), session: viewer }).await.unwrap();
+        tell.send(MediaEvent::SourceDown { source: source.clone(), session: publisher }).await.unwrap();
+        drop(tell);
+        follow_media(events, room.clone(), owners.clone()).await;
+        for session in [viewer, publisher] {
+            assert!(owners.check(session, &source, "display 1").is_ok(), "it may restart ICE and leave");
+        }
+        let (tell, events) = mpsc::channel(8);
+        tell.send(MediaEvent::Ended { session: viewer }).await.unwrap();
+        tell.send(MediaEvent::Ended { session: publisher }).await.unwrap();
+        drop(tell);
+        follow_media(events, room, owners.clone()).await;
+        for session in [viewer, publisher] {
+            assert!(owners.check(session, &source, "display 1").is_err());
+        }
+    }
 }

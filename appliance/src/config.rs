@@ -276,7 +276,8 @@ pub struct Limits {
     pub students: NonZeroU16,
     /// Media sessions that watch at the same time (WHEP); up to 64 more may send. Default 160.
     pub sessions: NonZeroU16,
-    /// Pages that are kept up to date at the same time. Default 200.
+    /// Pages that are kept up to date at the same time; some are kept for staff and panels ([`appliance_core::crowd`]).
+    /// Default 200.
     pub pages: NonZeroU16,
     /// Minutes without use after which a teacher is signed out (R-DATA-6). Default 60.
     pub idle_minutes: NonZeroU32,

@@ -13,6 +13,8 @@ pub mod dns;
 pub mod doctor;
 mod effects;
 pub mod figures;
+pub mod health;
+pub mod invite;
 pub mod keyfile;
 pub mod library;
 pub mod media;

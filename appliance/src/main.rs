@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use appliance::{
     app, card, clock,
     config::{Config, PATH},
-    console, doctor, policy, resolver,
+    console, doctor, invite, policy, resolver,
     store::backup,
     telemetry,
 };
@@ -21,6 +21,9 @@ appliance policy  [FILE]                   check a policy document; without a fi
 appliance doctor  [--config FILE] [--json] say what is wrong with this machine, in sentences
 appliance card    [--config FILE] --card FOLDER --into FOLDER
                                            lay FOLDER's classroom.toml over the configuration, tell what is wrong with it
+appliance invite  [ACCOUNT] [--config FILE]
+                                           print a one-time code for a further account, or for a new password of ACCOUNT;
+                                           for who may read the data folder, beside a running hub too
 appliance routes                           print every route with its rule, as JSON
 appliance backup DIR  [--config FILE]      copy everything into DIR, encrypted, beside a running hub, and check it
 appliance restore DIR --key FILE [--config FILE]
@@ -50,6 +53,7 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
     let (mut from, mut into) = (None::<PathBuf>, None::<PathBuf>);
     let (mut config, mut json, mut key, mut place) = (None::<PathBuf>, false, None::<PathBuf>, None::<PathBuf>);
     let takes_folder = matches!(command.as_str(), "backup" | "restore");
+    let mut account = None::<String>;
     while let Some(word) = words.next() {
         match word.as_str() {
             "--config" => config = Some(words.next().context("--config needs a file")?.into()),
@@ -57,6 +61,7 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             "--card" => from = Some(words.next().context("--card needs a folder")?.into()),
             "--into" => into = Some(words.next().context("--into needs a folder")?.into()),
             other if command == "policy" && file.is_none() && !other.starts_with('-') => file = Some(other.into()),
+            name if command == "invite" && account.is_none() && !name.starts_with('-') => account = Some(name.into()),
             "--key" => key = Some(words.next().context("--key needs a file")?.into()),
             folder if takes_folder && place.is_none() && !folder.starts_with('-') => place = Some(folder.into()),
             other => anyhow::bail!("unknown word {other:?}\n\n{HELP}"),
@@ -93,6 +98,12 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             if let Some(notice) = card::settle(base, &from, &into, console::language())?.notice {
                 console::notice(&notice);
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        "invite" => {
+            let config = Config::load(config.as_deref())?;
+            let (folder, lang) = (&config.store.path, console::language());
+            println!("{}", invite::invite(folder, account.as_deref(), clock::now(), lang)?);
             Ok(ExitCode::SUCCESS)
         }
         "routes" => {

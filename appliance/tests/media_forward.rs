@@ -275,3 +275,30 @@ async fn ice_restarts_without_an_end_of_the_picture() {
     assert!(viewer.received.len() > before + 1000, "{} then {}", before, viewer.received.len());
     assert!(stats(&hub).await.sources[0].viewers[0].connected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_whose_path_died_may_restart_and_the_end_of_each_session_is_told() {
+    let mut hub = start("ended", Limits::default());
+    let mut publisher = Peer::publish(&hub, "seat-01", false).await;
+    connect(&mut [&mut publisher]).await;
+    let (mut viewer, session) = Peer::view(&hub, "seat-01").await;
+    connect(&mut [&mut publisher, &mut viewer]).await;
+    viewer.paused = true;
+    let mut ended = Vec::new();
+    event(&mut hub, &mut [&mut publisher, &mut viewer], |e| match e {
+        MediaEvent::Ended { .. } => panic!("its path is dead, it lives"),
+        e => matches!(e, MediaEvent::ViewerDown { session: of, .. } if *of == session),
+    })
+    .await;
+    hub.media.restart(session, viewer.restart_fragment()).await.unwrap();
+    hub.media.close(session).await.unwrap();
+    hub.media.close_source(source("seat-01")).await.unwrap();
+    while ended.len() < 2 {
+        let e = event(&mut hub, &mut [], |e| matches!(e, MediaEvent::Ended { .. })).await;
+        if let MediaEvent::Ended { session } = e {
+            ended.push(session);
+        }
+    }
+    assert_eq!(ended[0], session);
+    assert_ne!(ended[1], session, "the publisher's");
+}

@@ -109,6 +109,12 @@ impl Caller {
         Ok(Self { client: builder.build()?, tls, base: base.into(), proof: Proof::Nobody })
     }
 
+    /// Nobody yet, who comes from this address of the hub's own machine.
+    pub fn from(base: &str, address: std::net::Ipv4Addr) -> Result<Self> {
+        let client = reqwest::Client::builder().timeout(ANSWER).no_proxy().local_address(std::net::IpAddr::V4(address));
+        Ok(Self { client: client.build()?, ..Self::new(base, None)? })
+    }
+
     /// The same way to the hub with other credentials.
     #[must_use]
     pub fn with(&self, proof: Proof) -> Self {

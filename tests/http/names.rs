@@ -41,7 +41,8 @@ async fn names_that_are_none_are_refused() -> Result<()> {
     let hub = Hub::start().await?;
     let teacher = hub.teacher().await?;
     let long = "王".repeat(5000);
-    for name in ["", " ", "\u{3000}", "a\nb", "a\u{0}b", "\u{1b}[31m", long.as_str()] {
+    let unseen = ["王\u{200b}小明", "王\u{202e}小明", "\u{200d}", "a\u{2066}b", "\u{3164}"];
+    for name in ["", " ", "\u{3000}", "a\nb", "a\u{0}b", "\u{1b}[31m", long.as_str()].into_iter().chain(unseen) {
         let class = json!({ "name": name, "students": [] });
         assert_eq!(teacher.post("/api/classes", &class).await?.code()?, ProblemCode::BadInput, "class {name:.20?}");
         let student = json!({ "name": "a", "students": [{ "seat": 1, "name": name }] });
@@ -59,5 +60,24 @@ async fn names_that_are_none_are_refused() -> Result<()> {
     assert_eq!(teacher.put("/api/classes/999999", &none).await?.code()?, ProblemCode::NotFound);
     assert!(teacher.put("/api/classes/-1", &none).await?.status.is_client_error());
     assert!(teacher.put("/api/classes/x", &none).await?.status.is_client_error());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_wrong_field_of_a_command_is_named() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    for (path, body, field) in [
+        ("/api/room/command", json!({ "do": "dance" }), "do"),
+        ("/api/room/command", json!({ "do": "lock", "on": "maybe" }), "on"),
+        ("/api/room/command", json!({ "do": "start-lesson", "class": "5-3" }), "class"),
+        ("/api/staff/invite", json!({ "roles": ["king"] }), "roles"),
+        ("/api/room/command", json!(7), "body"),
+    ] {
+        let problem = teacher.post(path, &body).await?.problem()?;
+        assert_eq!(problem.code, ProblemCode::BadInput, "{body}: {problem:?}");
+        let named = problem.field.as_deref().unwrap_or_default();
+        assert!(named.split(['.', '[']).next() == Some(field), "{body}: {problem:?} should name {field}");
+    }
     Ok(())
 }

@@ -1,13 +1,23 @@
 //! Clients that are too slow, too many, or talk when they should listen.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{ErrorKind, Read as _},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
-use classroom_protocol::TeacherView;
-use harness::{hub::Hub, wait::wait_for};
+use anyhow::{Context as _, Result, bail, ensure};
+use classroom_protocol::{Envelope, ProblemCode, StudentView, TeacherView};
+use harness::{
+    hub::{Hub, Options},
+    ports,
+    wait::wait_for,
+};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -35,7 +45,8 @@ async fn slow_loris_is_cut_off_while_others_are_served() -> Result<()> {
         }
     };
     timeout(PATIENCE, ended).await.map_err(|_| anyhow::anyhow!("the hub waits for slow headers for ever"))?;
-    anyone.get("/api/room").await?.done()
+    // On a new connection: the first one has been idle for about as long as the slow ones were slow.
+    hub.anyone()?.get("/api/room").await?.done()
 }
 
 #[tokio::test]
@@ -119,9 +130,163 @@ async fn a_view_comes_within_200_ms_and_resumes_by_number() -> Result<()> {
     let seq = page.seq;
     let mut resumed = teacher.feed(Some(seq)).await?;
     let first = resumed.next::<TeacherView>().await?;
-    assert!(matches!(first, classroom_protocol::Envelope::Current { seq: now, .. } if now == seq), "{first:?}");
+    assert!(matches!(first, Envelope::Current { seq: now, .. } if now == seq), "{first:?}");
     let mut missed = teacher.feed(Some(seq - 1)).await?;
     let first = missed.next::<TeacherView>().await?;
-    assert!(matches!(first, classroom_protocol::Envelope::View { .. }), "{first:?}");
+    assert!(matches!(first, Envelope::View { .. }), "{first:?}");
+    Ok(())
+}
+
+/// The beginnings of a client that then says nothing more.
+const BEGINNINGS: [&[u8]; 4] = [
+    b"",
+    b"P",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    // With its settings: HTTP/2 is agreed, nothing is asked.
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+];
+
+/// Makes TLS with the hub, says nothing and waits for the end.
+fn silent_in_tls(at: SocketAddr, ca_pem: &str, http_2: bool) -> Result<()> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
+    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = if http_2 { vec![b"h2".to_vec()] } else { vec![] };
+    let mut connection = rustls::ClientConnection::new(Arc::new(config), ServerName::try_from("room.test")?)?;
+    let mut stream = std::net::TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    match stream.read_to_end(&mut Vec::new()) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            bail!("the hub waits for ever for a request in TLS (HTTP/2: {http_2})")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_are_hung_up_on_at_every_door() -> Result<()> {
+    let (portal, agents) = (ports::free()?, ports::free()?);
+    // The harness serves HTTPS on one port; other runs of the tests have other addresses.
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 77, high, low.max(1));
+    let config = format!("[policy]\nportal = [\"{address}:{portal}\"]\n[agents]\nlisten = [\"{address}:{agents}\"]\n");
+    let hub = Hub::start_with(Options { https: Some(address), config, ..Options::default() }).await?;
+    let https = SocketAddr::from((address, 8443));
+    let doors =
+        [SocketAddr::from(([127, 0, 0, 1], hub.http)), https, (address, portal).into(), (address, agents).into()];
+    let mut silent = Vec::new();
+    for door in doors {
+        for beginning in BEGINNINGS {
+            let mut stream = TcpStream::connect(door).await?;
+            stream.write_all(beginning).await?;
+            silent.push((door, beginning, stream));
+        }
+    }
+    let school = hub.school.as_ref().context("the school")?;
+    let in_tls = [false, true].map(|http_2| {
+        let ca_pem = school.ca_pem.clone();
+        tokio::task::spawn_blocking(move || silent_in_tls(https, &ca_pem, http_2))
+    });
+    let began = Instant::now();
+    for (door, beginning, mut stream) in silent {
+        let rest = PATIENCE.saturating_sub(began.elapsed());
+        let ended = timeout(rest, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{door} waits for ever after {:?}", String::from_utf8_lossy(beginning));
+    }
+    for ended in in_tls {
+        ended.await??;
+    }
+    hub.anyone()?.get("/api/room").await?.done()?;
+    hub.anyone_far()?.get("/api/room").await?.done()
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_places() -> Result<()> {
+    let hub = Hub::start().await?;
+    let at = SocketAddr::from(([127, 0, 0, 1], hub.http));
+    let mut crowd = Vec::new();
+    for _ in 0..532 {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::new(127, 0, 0, 9), 0).into())?;
+        crowd.push(socket.connect(at).await?);
+    }
+    let began = Instant::now();
+    // The newest are hung up on at once, not when their time is over.
+    let end = async {
+        for stream in crowd.iter_mut().skip(512) {
+            let _ = stream.read(&mut [0; 8]).await;
+        }
+    };
+    timeout(Duration::from_secs(8), end).await.context("one address may open any number of connections")?;
+    assert!(began.elapsed() < Duration::from_secs(8));
+    hub.anyone()?.get("/api/room").await?.done()?;
+    let early = crowd.iter().take(512).filter(|stream| stream.try_read(&mut [0; 8]).is_ok()).count();
+    assert_eq!(early, 0, "those within the bound are let in");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_only_listens_is_not_cut_off() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let mut page = teacher.feed(None).await?;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(14) {
+        page.next::<TeacherView>().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pass_has_four_pages_and_staff_and_panels_always_a_place() -> Result<()> {
+    let hub = Hub::start_with(Options { config: "[limits]\npages = 12\n".into(), ..Options::default() }).await?;
+    let teacher = hub.teacher().await?;
+    let anyone = hub.anyone()?;
+    let code = teacher.start_lesson(4).await?;
+    let student = anyone.join(&code, 1).await?.caller;
+    let panel = anyone.pair("螢幕", &teacher).await?;
+    let mut pages = Vec::new();
+    for _ in 0..6 {
+        let mut page = student.feed(None).await?;
+        page.view::<StudentView>("the student's page", |_| true).await?;
+        pages.push(page);
+    }
+    for page in &mut pages[..2] {
+        wait_for("the oldest page to give way", Duration::from_secs(10), async || {
+            match page.next::<StudentView>().await {
+                Err(_) => Ok(()),
+                Ok(message) => Err(format!("{message:?}")),
+            }
+        })
+        .await?;
+    }
+    for page in &mut pages[2..] {
+        ensure!(matches!(page.next::<StudentView>().await?, Envelope::Current { .. } | Envelope::View { .. }));
+    }
+    // Whoever comes as a student, three places of twelve are the teacher's and the panel's.
+    let mut full = None;
+    for seat in 2..=4 {
+        let other = anyone.join(&code, seat).await?.caller;
+        for _ in 0..4 {
+            match other.feed(None).await {
+                Ok(page) => pages.push(page),
+                Err(_) => full = Some(other.clone()),
+            }
+        }
+    }
+    let request = full.context("any number of pages is let in")?;
+    let upgrade = request
+        .request(reqwest::Method::GET, "/api/ws")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    assert_eq!(request.send(upgrade).await?.code()?, ProblemCode::Full);
+    teacher.feed(None).await?;
+    panel.feed(None).await?;
     Ok(())
 }

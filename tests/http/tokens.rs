@@ -1,11 +1,14 @@
 //! Credentials that are unknown, forged, over, or somebody else's.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 use classroom_protocol::{
-    Envelope, ProblemCode, StudentCommand, StudentView, TeacherCommand, TeacherView, view::PanelState,
+    Envelope, ProblemCode, StudentCommand, StudentView, TeacherCommand, TeacherView, panel::PairWaiting,
+    view::PanelState,
 };
 use harness::{
-    hub::Hub,
+    hub::{Hub, program},
     people::{Caller, Proof},
 };
 use serde_json::{Value, json};
@@ -190,7 +193,84 @@ async fn guessing_is_throttled() -> Result<()> {
     let problem = anyone.post("/api/staff/sign-in", &knock).await?.problem()?;
     assert_eq!(problem.code, ProblemCode::TooManyTries);
     assert!(problem.retry_after.is_some_and(|seconds| seconds > 600), "{problem:?}");
+    // The person whose account it is comes from another address and is let in.
+    let teacher = Caller::from(&hub.base(), Ipv4Addr::new(127, 0, 0, 9))?.sign_in("wang").await?;
+    teacher.get("/api/classes").await?.done()?;
+    assert_eq!(anyone.post("/api/staff/sign-in", &knock).await?.code()?, ProblemCode::TooManyTries);
     let unknown = json!({ "account": "nobody", "password": "not this one" });
     assert_eq!(anyone.post("/api/staff/sign-in", &unknown).await?.code()?, ProblemCode::WrongPassword);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_visitor_who_asks_to_be_paired_in_a_loop_does_not_push_out_the_panel() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let anyone = hub.anyone()?;
+    let waiting: PairWaiting = anyone.post("/api/panel/pair", &json!({ "name": "螢幕" })).await?.json()?;
+    let visitor = Caller::from(&hub.base(), Ipv4Addr::new(127, 0, 0, 9))?;
+    let mut asked = 0;
+    let problem = loop {
+        let reply = visitor.post("/api/panel/pair", &json!({ "name": "x" })).await?;
+        if !reply.status.is_success() {
+            break reply.problem()?;
+        }
+        asked += 1;
+        assert!(asked < 100, "a visitor may ask in a loop");
+    };
+    assert_eq!(problem.code, ProblemCode::TooManyTries);
+    assert!(asked > 8 && problem.retry_after.is_some(), "{asked}: {problem:?}");
+    let status = anyone.get(&format!("/api/panel/pair/{}", waiting.id)).await?.status;
+    assert_eq!(status.as_u16(), 202, "the panel still waits");
+    teacher.post("/api/panels", &json!({ "code": waiting.code })).await?.done()
+}
+
+#[tokio::test]
+async fn who_takes_the_evidence_is_kept_in_the_audit() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let class = teacher.make_class(3).await?;
+    let path = format!("/api/evidence.csv?class={class}&from=2026-01-01&to=2026-12-31");
+    teacher.get(&path).await?.done()?;
+    let lines: Value = teacher.get("/api/audit").await?.json()?;
+    let line = lines.as_array().unwrap().iter().find(|line| line["action"] == "evidence-download");
+    let line = line.unwrap_or_else(|| panic!("no line: {lines}"));
+    assert_eq!((&line["who"], &line["detail"]["class"]), (&json!("王老師"), &json!(class)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_set_anew_with_a_code_of_the_boxs_console() -> Result<()> {
+    let hub = Hub::start().await?;
+    let anyone = hub.anyone()?;
+    let teacher = hub.teacher().await?;
+    let invite = |account: &[&str]| -> Result<std::process::Output> {
+        let mut command = std::process::Command::new(program("appliance")?);
+        command.current_dir(hub.home()).arg("invite").args(account).args(["--config", "box.toml"]);
+        Ok(command.env("LANG", "en_US.UTF-8").env_remove("LC_ALL").env_remove("LC_MESSAGES").output()?)
+    };
+    let code = |said: std::process::Output| -> String {
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        let (_, rest) = text.split_once("One-time code: ").unwrap_or_else(|| panic!("{said:?}"));
+        rest.lines().next().unwrap().to_owned()
+    };
+    assert!(!invite(&["nobody"])?.status.success());
+    let again = code(invite(&["Wang"])?);
+    let enter = async |account: &str, password: &str| {
+        let body = json!({ "code": again, "account": account, "name": "x", "password": password });
+        anyone.post("/api/staff/first-sign-in", &body).await
+    };
+    assert_eq!(enter("li", "battery correct horse").await?.code()?, ProblemCode::WrongCode, "for no other account");
+    enter("wang", "battery correct horse").await?.done()?;
+    assert_eq!(teacher.get("/api/classes").await?.code()?, ProblemCode::SignedOut, "the old sessions end");
+    assert!(anyone.sign_in("wang").await.is_err(), "the old password is void");
+    let new = json!({ "account": "wang", "password": "battery correct horse" });
+    anyone.post("/api/staff/sign-in", &new).await?.done()?;
+    assert_ne!(enter("wang", "third horse battery").await?.status.as_u16(), 204, "it works once");
+
+    // A further account, when nobody is left who could invite.
+    let chen = anyone.first_sign_in(&code(invite(&[])?), "chen", "陳老師").await?;
+    let me: Value = chen.get("/api/staff/me").await?.json()?;
+    assert_eq!(me["roles"], json!({ "teacher": true, "office": true }), "{me}");
     Ok(())
 }

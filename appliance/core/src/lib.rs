@@ -6,10 +6,12 @@
 pub mod access;
 pub mod agent;
 pub mod calendar;
+pub mod crowd;
 pub mod figures;
 pub mod forward;
 pub mod home;
 pub mod library;
+pub mod names;
 pub mod pairing;
 pub mod policy;
 pub mod register;

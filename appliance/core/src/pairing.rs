@@ -1,13 +1,15 @@
 //! How a panel comes to its room: it shows six digits, a teacher types them.
 
+use std::net::IpAddr;
+
 use classroom_protocol::Millis;
 
 /// A panel waits for at most this long.
 pub const PATIENCE: Millis = 10 * 60_000;
 
-/// So many panels may wait at once; the oldest gives way. More than a room ever has, so that a visitor who
-/// asks in a loop can't fill the memory.
-pub const MOST_WAITING: usize = 8;
+/// So many panels may wait at once, one of each address; the oldest gives way. Many more than a room ever has, so that a
+/// few visitors who ask in a loop neither push out the panel nor fill the memory.
+pub const MOST_WAITING: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -21,6 +23,7 @@ struct Guest {
     id: String,
     code: String,
     name: String,
+    from: IpAddr,
     since: Millis,
     stage: Stage,
 }
@@ -43,15 +46,16 @@ pub enum Answer {
 }
 
 impl Pairing {
-    /// A panel begins to wait. `id` is a secret of the panel, `code` is shown on it.
-    pub fn begin(&mut self, id: String, code: String, name: String, now: Millis) {
+    /// A panel at the address `from` begins to wait. `id` is a secret of the panel, `code` is shown on it. Whatever else
+    /// waits at that address waits no more: it was the same panel before it was started anew.
+    pub fn begin(&mut self, id: String, code: String, name: String, from: IpAddr, now: Millis) {
         self.forget_old(now);
-        // A code must name one panel only; the newer one has it.
-        self.guests.retain(|guest| guest.code != code);
+        // A code must name one panel only; the newer one has it. Who is paired fetches its token in peace.
+        self.guests.retain(|guest| guest.code != code && (guest.from != from || guest.stage != Stage::Waiting));
         if self.guests.len() >= MOST_WAITING {
             self.guests.remove(0);
         }
-        self.guests.push(Guest { id, code, name, since: now, stage: Stage::Waiting });
+        self.guests.push(Guest { id, code, name, from, since: now, stage: Stage::Waiting });
     }
 
     /// Name of the panel that shows this code.
@@ -98,7 +102,8 @@ mod tests {
     use super::*;
 
     fn begin(pairing: &mut Pairing, n: usize, now: Millis) {
-        pairing.begin(format!("id{n}"), format!("{n:06}"), format!("panel {n}"), now);
+        let from = IpAddr::from([10, 0, 0, n as u8]);
+        pairing.begin(format!("id{n}"), format!("{n:06}"), format!("panel {n}"), from, now);
     }
 
     #[test]
@@ -117,10 +122,27 @@ mod tests {
     #[test]
     fn waiting_ends_and_the_crowd_is_bounded() {
         let mut pairing = Pairing::default();
-        (0..20).for_each(|n| begin(&mut pairing, n, 0));
+        (0..MOST_WAITING + 1).for_each(|n| begin(&mut pairing, n, 0));
         assert_eq!(pairing.ask("id0", 1), Answer::Over);
-        assert_eq!(pairing.ask("id19", 1), Answer::Waiting);
-        assert_eq!(pairing.ask("id19", PATIENCE), Answer::Over);
+        assert_eq!(pairing.ask("id1", 1), Answer::Waiting);
+        assert_eq!(pairing.guests.len(), MOST_WAITING);
+        assert_eq!(pairing.ask("id1", PATIENCE), Answer::Over);
         assert!(!pairing.anyone_waits(PATIENCE));
+    }
+
+    #[test]
+    fn who_asks_in_a_loop_pushes_out_nobody_but_itself() {
+        let mut pairing = Pairing::default();
+        begin(&mut pairing, 1, 0);
+        let visitor = IpAddr::from([10, 0, 0, 99]);
+        for n in 0..1000 {
+            pairing.begin(format!("v{n}"), format!("{:06}", 500 + n), "x".into(), visitor, 1);
+        }
+        assert_eq!(pairing.ask("id1", 2), Answer::Waiting);
+        assert_eq!(pairing.guests.len(), 2);
+        // Its token waits for a panel that asks anew at that very moment.
+        assert!(pairing.approve("000001", "t".into(), 3));
+        begin(&mut pairing, 1, 4);
+        assert_eq!(pairing.ask("id1", 5), Answer::Paired("t".into()));
     }
 }

@@ -30,6 +30,15 @@ impl Rule {
     pub const SIGN_IN: Self =
         Self { tries: 5, window: 24 * 60 * MINUTE, first_pause: 15 * MINUTE, longest_pause: 15 * MINUTE };
 
+    /// Sign-in of staff to one account from all addresses together: who borrows further addresses gets further, but not
+    /// far. Ten addresses have to guess at once before it is locked for its owner too; one alone never locks it.
+    pub const SIGN_IN_ALL: Self =
+        Self { tries: 50, window: 15 * MINUTE, first_pause: 15 * MINUTE, longest_pause: 15 * MINUTE };
+
+    /// Panels of one address that ask to be paired: one that nobody pairs asks anew every 10 minutes, a person who
+    /// loads its page again and again a few times more.
+    pub const PAIR: Self = Self { tries: 30, window: 10 * MINUTE, first_pause: MINUTE, longest_pause: 15 * MINUTE };
+
     /// Room and pairing codes from one address: children mistype, so the first pause is short.
     pub const CODE: Self = Self { tries: 5, window: 15 * MINUTE, first_pause: MINUTE / 2, longest_pause: 15 * MINUTE };
 
@@ -202,6 +211,24 @@ mod tests {
         assert_eq!(throttle.attempt(&"wang", T0 + 5), Verdict::Allow, "another account is not concerned");
         assert_eq!(denied(throttle.attempt(&"lin", T0 + 4 + 15 * MINUTE - 1)), 1);
         assert_eq!(throttle.attempt(&"lin", T0 + 4 + 15 * MINUTE), Verdict::Allow);
+    }
+
+    #[test]
+    fn one_address_never_locks_an_account_for_its_owner() {
+        let (mut each, mut all) =
+            (Throttle::new(Rule::SIGN_IN, None, 100), Throttle::new(Rule::SIGN_IN_ALL, None, 100));
+        for minute in 0..24 * 60 {
+            let now = T0 + minute * MINUTE;
+            for _ in 0..20 {
+                if each.attempt(&"lin from 10.0.0.9", now) == Verdict::Allow {
+                    assert_eq!(all.attempt(&"lin", now), Verdict::Allow, "minute {minute}");
+                }
+            }
+            assert_eq!(each.attempt(&"lin from 10.0.0.1", now), Verdict::Allow, "minute {minute}");
+            each.succeeded(&"lin from 10.0.0.1");
+        }
+        let many = (0..100).filter(|_| all.attempt(&"wang", T0) == Verdict::Allow).count();
+        assert_eq!(many, 50);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use appliance_core::{
     room::Facts,
     throttle::Rule as Tries,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::{
     agents::{Authority, OrdersKey},
@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     dns,
     figures::{self, Figures},
+    health::Health,
     library::Library,
     media::{self, Limits as MediaLimits, MediaConfig, MediaHandle},
     policy,
@@ -41,6 +42,7 @@ pub(super) fn parts(
     key: &Arc<BoxKey>,
     room: &RoomHandle,
     media: &MediaHandle,
+    health: &Health,
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
@@ -75,10 +77,9 @@ pub(super) fn parts(
     let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
     let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
     let audit = web::audit::Auditor(store.audit());
-    let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
     Ok(web::Parts {
-        pages: web::pages::PagesState { facts: facts.clone() },
+        pages: web::pages::PagesState { facts: facts.clone(), health: health.clone() },
         join: web::join::JoinState {
             room: room.clone(),
             key: key.clone(),
@@ -109,6 +110,7 @@ pub(super) fn parts(
             key: key.clone(),
             passwords: Passwords::new().context("the password hasher")?,
             sign_ins: web::gate::Guesses::new(Tries::SIGN_IN, None),
+            accounts_tried: web::gate::Guesses::new(Tries::SIGN_IN_ALL, None),
             failures: store.failures(),
             idle,
             gate: gate.clone(),
@@ -134,6 +136,7 @@ pub(super) fn parts(
             sources: store.sources(),
             pairing: Arc::new(Mutex::new(Pairing::default())),
             guesses: guesses(),
+            asked: web::gate::Guesses::new(Tries::PAIR, None),
             facts: facts.clone(),
             audit,
         },
@@ -149,7 +152,7 @@ pub(super) fn parts(
             facts,
             gate: gate.clone(),
             closing,
-            places: Arc::new(Semaphore::new(usize::from(config.limits.pages.get()))),
+            places: web::ws::Places::new(usize::from(config.limits.pages.get())),
         },
         agent,
         metrics: web::metrics::MetricsState {
@@ -235,6 +238,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &key,
         &room,
         &media,
+        &Health::new(media.clone(), opened.store.rooms()),
         &web::media::Owners::default(),
         &Presence::default(),
         facts,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use appliance_core::forward::{KeyframeThrottle, Layer, PictureFields, VideoCodec};
+use appliance_core::forward::{Freezes, KeyframeThrottle, Layer, PictureFields, VideoCodec};
 use str0m::{
     Rtc,
     media::{KeyframeRequestKind, MediaKind, Mid, Rid},
@@ -18,8 +18,6 @@ use super::{
 
 /// An encoding that has sent nothing for this long is not chosen for viewers. A still screen sends a frame each second.
 const STALE: Duration = Duration::from_millis(2500);
-/// A gap between frames that a viewer would see.
-const FREEZE: Duration = Duration::from_millis(500);
 const WINDOW: Duration = Duration::from_secs(1);
 
 struct Encoding {
@@ -35,7 +33,7 @@ struct Encoding {
     keyframe_at: Option<u32>,
     last: Instant,
     last_frame: Option<Instant>,
-    freezes: u64,
+    freezes: Freezes,
     window: (Instant, u64, u32),
     bitrate: u64,
     frames_per_second: u32,
@@ -150,7 +148,7 @@ impl Publisher {
             keyframe_at: None,
             last: now,
             last_frame: None,
-            freezes: 0,
+            freezes: Freezes::default(),
             window: (now, 0, 0),
             bitrate: 0,
             frames_per_second: 0,
@@ -236,7 +234,7 @@ impl Publisher {
             keyframes: encoding.keyframes,
             frames_per_second: encoding.frames_per_second,
             age: now.saturating_duration_since(encoding.last),
-            freezes: encoding.freezes,
+            freezes: encoding.freezes.count(),
         };
         self.encodings.iter().enumerate().filter_map(|(lane, e)| Some(stats((lane, e.as_ref()?)))).collect()
     }
@@ -256,9 +254,9 @@ impl Encoding {
         }
         if rtp.header.marker && matches!(self.media, Media::Video { .. }) {
             self.window.2 += 1;
-            let gap = self.last_frame.replace(now).map(|last| now.saturating_duration_since(last));
-            // Longer ones are a stream that was switched off on purpose.
-            self.freezes += u64::from(gap.is_some_and(|gap| gap > FREEZE && gap < 10 * FREEZE));
+            if let Some(last) = self.last_frame.replace(now) {
+                self.freezes.gap(now.saturating_duration_since(last));
+            }
         }
         if let Some(info) = &rtp.last_sender_info {
             let timestamp = info.rtp_time.numer() as u32;

@@ -136,6 +136,7 @@ impl Switchboard {
                 }
             }
         }
+        self.tell(MediaEvent::Ended { session: session.id });
     }
 
     /// The place of a source, made when it is new. `None` when there is no room for another name.

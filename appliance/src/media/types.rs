@@ -192,6 +192,11 @@ pub enum MediaEvent {
         /// By which session.
         session: SessionId,
     },
+    /// A session of either kind is no more, whether it was ever up or not: nothing of it follows.
+    Ended {
+        /// Which one.
+        session: SessionId,
+    },
 }
 
 /// A snapshot of everything the forwarder counts. Counters run since the session began.
@@ -260,7 +265,8 @@ pub struct LayerStats {
     pub frames_per_second: u32,
     /// Time since the last packet.
     pub age: Duration,
-    /// Gaps between frames of more than 500 ms while the layer was in use (an estimate: the box decodes nothing).
+    /// Gaps between frames well above the usual one ([`appliance_core::forward::Freezes`]), an estimate: the box decodes
+    /// nothing.
     pub freezes: u64,
 }
 

@@ -89,9 +89,34 @@ impl Accounts {
         now: Millis,
     ) -> Result<Result<StaffId, CodeRefused>, StoreError> {
         self.0
-            .write(move |db| match codes::redeem(db, &code, purpose, now)? {
+            .write(move |db| match codes::redeem(db, &code, purpose.as_str(), now)? {
                 Ok(()) => Ok(Ok(insert(db, &staff, now)?)),
                 Err(refused) => Ok(Err(refused)),
+            })
+            .await
+    }
+
+    /// Uses up a one-time code that was issued for this very account and sets its new password; all its sessions end.
+    ///
+    /// # Errors
+    /// As all of the store. The inner result tells why the code is no good.
+    pub async fn set_password_with_code(
+        &self,
+        code: Hash,
+        account: String,
+        password: String,
+        now: Millis,
+    ) -> Result<Result<StaffId, CodeRefused>, StoreError> {
+        self.0
+            .write(move |db| {
+                let mut query = db.prepare_cached("SELECT id FROM staff WHERE account = ?1")?;
+                let Some(id) = query.query_row([account], |row| row.get(0)).optional()? else {
+                    return Ok(Err(CodeRefused::Unknown));
+                };
+                match codes::redeem(db, &code, &codes::password_of(id), now)? {
+                    Ok(()) => set_password(db, id, &password).map(|()| Ok(id)),
+                    Err(refused) => Ok(Err(refused)),
+                }
             })
             .await
     }
@@ -119,15 +144,7 @@ impl Accounts {
     /// # Errors
     /// [`StoreError::Missing`] when there is no such account.
     pub async fn set_password(&self, staff: StaffId, password: String) -> Result<(), StoreError> {
-        self.0
-            .write(move |db| {
-                if db.execute("UPDATE staff SET password = ?2 WHERE id = ?1", params![staff, password])? == 0 {
-                    return Err(StoreError::Missing);
-                }
-                db.execute("DELETE FROM staff_session WHERE staff_id = ?1", [staff])?;
-                Ok(())
-            })
-            .await
+        self.0.write(move |db| set_password(db, staff, &password)).await
     }
 
     /// A browser signs in. Sessions that were idle for longer than `idle` are cleared away.
@@ -182,6 +199,14 @@ impl Accounts {
             })
             .await
     }
+}
+
+fn set_password(db: &Connection, staff: StaffId, password: &str) -> Result<(), StoreError> {
+    if db.execute("UPDATE staff SET password = ?2 WHERE id = ?1", params![staff, password])? == 0 {
+        return Err(StoreError::Missing);
+    }
+    db.execute("DELETE FROM staff_session WHERE staff_id = ?1", [staff])?;
+    Ok(())
 }
 
 fn insert(db: &Connection, staff: &NewStaff, now: Millis) -> Result<StaffId, StoreError> {

@@ -1,10 +1,12 @@
 //! Codes that work once.
 
+use std::path::Path;
+
 use appliance_core::access::Roles;
 use classroom_protocol::Millis;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Db, Hash, StoreError};
+use super::{Db, FILE, Hash, StaffId, StoreError, cipher, connect, migrate};
 
 /// Issues one-time codes. They are used up together with what they allow ([`super::Accounts::create_with_code`]).
 #[derive(Debug, Clone)]
@@ -47,7 +49,7 @@ impl Purpose {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::FirstSignIn => "first-sign-in",
             Self::Invite => "invite",
@@ -63,16 +65,7 @@ impl Codes {
     /// # Errors
     /// [`StoreError::Taken`] when the same code is in use: draw another one.
     pub async fn issue(&self, code: Hash, purpose: Purpose, now: Millis, expires_at: Millis) -> Result<(), StoreError> {
-        self.0
-            .write(move |db| {
-                db.execute("DELETE FROM one_time_code WHERE expires_at <= ?1", [now])?;
-                db.execute(
-                    "INSERT INTO one_time_code (hash, purpose, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)",
-                    params![code, purpose.as_str(), now, expires_at],
-                )?;
-                Ok(())
-            })
-            .await
+        self.0.write(move |db| insert(db, &code, purpose.as_str(), now, expires_at)).await
     }
 
     /// Takes back all unused codes of a purpose.
@@ -89,11 +82,54 @@ impl Codes {
     }
 }
 
+/// What a code is good for that sets a new password for this account and no other.
+pub(super) fn password_of(staff: StaffId) -> String {
+    format!("password {staff}")
+}
+
+/// Issues a code without the hub, or beside one that runs: for a further account with both roles, or for the password of
+/// `account`. Blocks on the disk.
+///
+/// # Errors
+/// [`StoreError::Missing`] when there is no database or no such account, [`StoreError::Newer`] when a later version of the
+/// software wrote it, [`StoreError::Busy`] when the hub writes for seconds on end.
+pub fn issue_code(
+    folder: &Path,
+    code: Hash,
+    account: Option<&str>,
+    now: Millis,
+    expires_at: Millis,
+) -> Result<(), StoreError> {
+    let path = folder.join(FILE);
+    if !path.is_file() {
+        return Err(StoreError::Missing);
+    }
+    let key = if cipher::is_plain(&path)? { None } else { cipher::load(folder)? };
+    let db = connect(&path, key.as_ref())?;
+    migrate::known(&db)?;
+    let purpose = match account {
+        Some(account) => {
+            password_of(db.query_row("SELECT id FROM staff WHERE account = ?1", [account.trim()], |row| row.get(0))?)
+        }
+        None => Purpose::InviteBoth.as_str().to_owned(),
+    };
+    insert(&db, &code, &purpose, now, expires_at)
+}
+
+fn insert(db: &Connection, code: &Hash, purpose: &str, now: Millis, expires_at: Millis) -> Result<(), StoreError> {
+    db.execute("DELETE FROM one_time_code WHERE expires_at <= ?1", [now])?;
+    db.execute(
+        "INSERT INTO one_time_code (hash, purpose, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)",
+        params![code, purpose, now, expires_at],
+    )?;
+    Ok(())
+}
+
 /// Uses the code up if it is good. Runs inside the caller's piece of work.
 pub(super) fn redeem(
     db: &Connection,
     code: &Hash,
-    purpose: Purpose,
+    purpose: &str,
     now: Millis,
 ) -> Result<Result<(), CodeRefused>, StoreError> {
     let found: Option<(String, Millis, Option<Millis>)> = db
@@ -103,7 +139,7 @@ pub(super) fn redeem(
         .optional()?;
     let refused = match found {
         None => Some(CodeRefused::Unknown),
-        Some((kept, _, _)) if kept != purpose.as_str() => Some(CodeRefused::Unknown),
+        Some((kept, _, _)) if kept != purpose => Some(CodeRefused::Unknown),
         Some((_, _, Some(_))) => Some(CodeRefused::Used),
         Some((_, expires_at, None)) if now >= expires_at => Some(CodeRefused::Expired),
         Some((_, _, None)) => None,

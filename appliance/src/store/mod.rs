@@ -43,7 +43,7 @@ pub use accounts::{Accounts, NewStaff, Session, Staff, StaffId};
 pub use agents::{AgentRow, Agents, GivenOrders, Seen};
 pub use audit::{Audit, AuditEntry, AuditRow, BrokenChain};
 pub use classes::{Class, ClassId, Classes, Student};
-pub use codes::{CodeRefused, Codes, Purpose};
+pub use codes::{CodeRefused, Codes, Purpose, issue_code};
 pub use error::StoreError;
 pub use failures::Failures;
 pub use figures::{FigureRows, FigureStore, ReportSetting};

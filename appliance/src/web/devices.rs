@@ -9,16 +9,13 @@ use axum::{
     middleware::{AddExtension, Next, from_fn},
     response::IntoResponse as _,
 };
-use axum_server::{
-    Handle,
-    accept::Accept,
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
-};
+use axum_server::{Handle, accept::Accept, tls_rustls::RustlsAcceptor};
 use classroom_protocol::{ProblemCode, agent::paths};
 use tokio::net::TcpStream;
 use tower::Layer as _;
 
 use super::{
+    doors::{Doorkeeper, Doors, Told},
     gate::{DeviceCertificate, Via},
     reply::Refusal,
     serve,
@@ -32,6 +29,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     config: Arc<rustls::ServerConfig>,
     router: Router,
+    doors: Doors,
     handle: Handle<SocketAddr>,
 ) -> io::Result<()> {
     let only = from_fn(async |request: Request, next: Next| {
@@ -40,19 +38,19 @@ pub async fn serve(
         if ours { next.run(request).await } else { Refusal::from(ProblemCode::NotFound).into_response() }
     });
     let service = router.layer(only).layer(Extension(Via::Tls)).into_make_service_with_connect_info::<SocketAddr>();
-    let acceptor = WithCertificate(RustlsAcceptor::new(RustlsConfig::from_config(config)));
+    let acceptor = WithCertificate(serve::encrypted(config, doors));
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle);
     serve::bound(server.http_builder());
     server.serve(service).await
 }
 
 /// Puts the certificate that the client has shown beside its requests.
-#[derive(Debug, Clone)]
-struct WithCertificate(RustlsAcceptor);
+#[derive(Clone)]
+struct WithCertificate(RustlsAcceptor<Doorkeeper>);
 
 impl<S: Send + 'static> Accept<TcpStream, S> for WithCertificate {
-    type Stream = <RustlsAcceptor as Accept<TcpStream, S>>::Stream;
-    type Service = AddExtension<S, Option<DeviceCertificate>>;
+    type Stream = <RustlsAcceptor<Doorkeeper> as Accept<TcpStream, S>>::Stream;
+    type Service = AddExtension<Told<S>, Option<DeviceCertificate>>;
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {

@@ -1,7 +1,7 @@
 //! WHIP (RFC 9725) and WHEP: offers in, answers out; the forwarder does the rest.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -43,33 +43,55 @@ pub struct MediaState {
     pub relay: Arc<Relay>,
 }
 
-/// Who made which media session.
+/// So many owners are remembered: several times the sessions that a forwarder serves. Beyond that the oldest is forgotten,
+/// as its session has ended without our hearing of it (the events of a thread that is swamped may be dropped).
+const OWNERS: usize = 2048;
+
+/// Who made which media session. They are forgotten when the session is no more.
 #[derive(Clone, Default)]
-pub struct Owners(Arc<Mutex<HashMap<SessionId, (SourceId, String)>>>);
+pub struct Owners(Arc<Mutex<Owned>>);
+
+#[derive(Default)]
+struct Owned {
+    by_session: HashMap<SessionId, (SourceId, String)>,
+    /// The oldest first; may name some that are forgotten.
+    order: VecDeque<SessionId>,
+}
 
 impl Owners {
-    fn set(&self, session: SessionId, source: SourceId, owner: String) {
-        self.lock().insert(session, (source, owner));
+    pub(crate) fn set(&self, session: SessionId, source: SourceId, owner: String) {
+        let mut owned = self.lock();
+        let Owned { by_session, order } = &mut *owned;
+        if order.len() >= OWNERS {
+            order.retain(|session| by_session.contains_key(session));
+        }
+        if order.len() >= OWNERS
+            && let Some(oldest) = order.pop_front()
+        {
+            by_session.remove(&oldest);
+        }
+        order.push_back(session);
+        by_session.insert(session, (source, owner));
     }
 
     /// Forgets a session that has ended.
     pub fn forget(&self, session: SessionId) {
-        self.lock().remove(&session);
+        self.lock().by_session.remove(&session);
     }
 
     fn publishes(&self, source: &SourceId, owner: &str) -> bool {
-        self.lock().values().any(|(of, by)| of == source && by == owner)
+        self.lock().by_session.values().any(|(of, by)| of == source && by == owner)
     }
 
-    fn check(&self, session: SessionId, source: &SourceId, owner: &str) -> Result<(), ProblemCode> {
-        match self.lock().get(&session) {
+    pub(crate) fn check(&self, session: SessionId, source: &SourceId, owner: &str) -> Result<(), ProblemCode> {
+        match self.lock().by_session.get(&session) {
             Some((of, by)) if of == source && by == owner => Ok(()),
             // Whose session it is, is nobody's business.
             Some(_) | None => Err(ProblemCode::NotFound),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, (SourceId, String)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Owned> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -277,4 +299,28 @@ pub async fn layer(
     };
     state.media.set_max_layer(session, max).await.map_err(refuse)?;
     Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn owners_are_bounded_and_the_oldest_is_forgotten() {
+        let owners = Owners::default();
+        let source: SourceId = "seat-01".parse().unwrap();
+        let sessions: Vec<SessionId> = (0..OWNERS + 3).map(|_| SessionId::random().unwrap()).collect();
+        for session in &sessions {
+            owners.set(*session, source.clone(), "student".into());
+        }
+        assert_eq!(owners.lock().by_session.len(), OWNERS);
+        assert!(owners.check(sessions[2], &source, "student").is_err());
+        assert!(owners.check(sessions[3], &source, "student").is_ok());
+        // Those that ended make room.
+        sessions[3..].iter().skip(1).for_each(|session| owners.forget(*session));
+        owners.set(sessions[0], source.clone(), "student".into());
+        assert!(owners.check(sessions[3], &source, "student").is_ok());
+        assert_eq!(owners.lock().order.len(), 2);
+    }
 }

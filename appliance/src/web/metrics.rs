@@ -179,7 +179,11 @@ impl Streams {
         registry.register("stream_lost", "RTP packets that never came", self.lost);
         registry.register("stream_bitrate_bps", "Bits per second over the last second", self.bitrate);
         registry.register("stream_frame_rate", "Complete frames over the last second", self.frame_rate);
-        registry.register("stream_freezes", "Gaps of more than 500 ms between frames", self.freezes);
+        registry.register(
+            "stream_freezes",
+            "Gaps between frames of more than 500 ms and three times the usual one",
+            self.freezes,
+        );
         registry.register("stream_keyframes", "Keyframes begun", self.keyframes);
         registry.register("stream_age_seconds", "Time since the last packet", self.age);
     }

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod audit;
 pub mod devices;
+pub mod doors;
 pub mod figures;
 pub mod gate;
 pub mod home;

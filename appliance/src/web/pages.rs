@@ -13,6 +13,7 @@ use qrcode::{QrCode, render::svg};
 use rust_embed::RustEmbed;
 
 use super::reply::Refusal;
+use crate::health::Health;
 
 // Without the built pages the program still compiles, so that tests of other parts need no Node.
 #[derive(RustEmbed)]
@@ -25,6 +26,8 @@ struct Built;
 pub struct PagesState {
     /// The room's address, for the QR code.
     pub facts: Arc<Facts>,
+    /// Whether the hub does its work.
+    pub health: Health,
 }
 
 /// `GET /`: most who type the bare address are students.
@@ -82,9 +85,9 @@ pub async fn asset(Path(path): Path<String>) -> Response {
     response
 }
 
-/// `GET /healthz`.
-pub async fn health() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: 200 when the hub does its work, else 503; what is wrong is in the log only.
+pub async fn health(State(state): State<PagesState>) -> (StatusCode, &'static str) {
+    if state.health.well().await { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not well\n") }
 }
 
 /// `GET /api/qr.svg`: the address of the students' page. It holds no room code: that one is read off the panel.

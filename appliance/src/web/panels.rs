@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use appliance_core::{
     access::Who,
+    names,
     pairing::{Answer, Pairing},
     room::{Facts, Input},
 };
@@ -47,8 +48,10 @@ pub struct PanelsState {
     pub sources: Sources,
     /// Those that wait.
     pub pairing: Arc<Mutex<Pairing>>,
-    /// Counts wrong pairing codes, and how often one address asks to be paired.
+    /// Counts wrong pairing codes.
     pub guesses: Guesses,
+    /// Counts how often one address asks to be paired.
+    pub asked: Guesses,
     /// The room's address.
     pub facts: Arc<Facts>,
     /// Keeps what staff do.
@@ -97,23 +100,24 @@ fn name_of(who: &Who) -> &str {
 }
 
 fn named(name: &str, field: &str) -> Result<String, Problem> {
-    let name = name.trim();
-    let fits = !name.is_empty() && name.chars().count() <= NAME_CHARS && !name.chars().any(char::is_control);
-    if fits { Ok(name.to_owned()) } else { Err(Problem::new(ProblemCode::BadInput).field(field)) }
+    names::name(name, NAME_CHARS).ok_or_else(|| Problem::new(ProblemCode::BadInput).field(field))
 }
 
 /// `POST /api/panel/pair`: a panel begins to wait.
 ///
 /// # Errors
-/// `bad-input` naming `name`.
+/// `bad-input` naming `name`; `too-many-tries` for who asks in a loop.
 pub async fn begin(
     State(state): State<PanelsState>,
+    peer: Peer,
     Json(PairRequest { name }): Json<PairRequest>,
 ) -> Result<(StatusCode, axum::Json<PairWaiting>), Refusal> {
     let name = named(&name, "name")?;
+    let now = clock::now();
+    state.asked.attempt(&peer.0.to_string(), now)?;
     let id = Token::random().map_err(|error| Refusal::internal(&error))?.reveal().to_owned();
     let code = room_code().map_err(|error| Refusal::internal(&error))?;
-    state.pairing().begin(id.clone(), code.clone(), name, clock::now());
+    state.pairing().begin(id.clone(), code.clone(), name, peer.0, now);
     state.tell_waiting().await?;
     Ok((StatusCode::CREATED, axum::Json(PairWaiting { id, code })))
 }

@@ -8,6 +8,7 @@ use axum::{
 use bytes::Bytes;
 use classroom_protocol::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// What a handler answers with when it can't do what it was asked.
 #[derive(Debug)]
@@ -66,14 +67,37 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            let inner = error.into_inner().to_string();
-            // serde names an unknown or missing field in its message only.
-            let named = inner.split('`').nth(1).filter(|_| inner.contains("field")).map(str::to_owned);
-            Problem::new(ProblemCode::BadInput).field(named.unwrap_or(path))
+            let field = wrong_field(path, &error.into_inner().to_string(), &body);
+            Problem::new(ProblemCode::BadInput).field(field)
         })?;
         reader.end().map_err(|_| ProblemCode::BadInput)?;
         Ok(Self(value))
     }
+}
+
+/// Which field is wrong, by serde's path and words. What is chosen by a tag (`do`) has no path: then the field is found by
+/// the value of which serde speaks. `body` when it is none of the fields.
+fn wrong_field(path: String, words: &str, body: &[u8]) -> String {
+    // An unknown or missing field is named in the message only.
+    let quoted = words.split('`').nth(1);
+    if let Some(name) = quoted.filter(|_| words.contains("field")) {
+        return name.to_owned();
+    }
+    if !matches!(path.as_str(), "." | "?") {
+        return path;
+    }
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return "body".into() };
+    // “unknown variant `dance`”, “invalid type: string "x"”, “invalid value: integer `7`”, “invalid type: map”
+    let spoken = |value: &Value| match value {
+        Value::String(text) => quoted == Some(text) || words.contains(&format!("string {text:?},")),
+        Value::Number(number) => quoted == Some(&number.to_string()),
+        Value::Bool(on) => quoted == Some(&on.to_string()),
+        Value::Null => words.contains("type: null") || words.contains("type: unit value"),
+        Value::Array(_) => words.contains("type: sequence"),
+        Value::Object(_) => words.contains("type: map"),
+    };
+    let mut found = fields.into_iter().filter(|(_, value)| spoken(value)).map(|(name, _)| name);
+    found.next().unwrap_or_else(|| "body".into())
 }
 
 /// The media type of the body, without parameters, in lower case.
@@ -104,3 +128,37 @@ pub async fn text_of(request: Request, kind: &str) -> Result<String, Refusal> {
 
 /// The answer to a command that has nothing to tell.
 pub const DONE: StatusCode = StatusCode::NO_CONTENT;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use axum::{body::Body, http::header};
+    use classroom_protocol::TeacherCommand;
+
+    use super::*;
+
+    async fn field<T: DeserializeOwned>(body: &str) -> Option<String> {
+        let request = Request::builder().header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let Err(Refusal(problem)) = Json::<T>::from_request(request, &()).await else { panic!("{body} is good") };
+        problem.field
+    }
+
+    #[tokio::test]
+    async fn the_wrong_field_of_a_command_is_named() {
+        for (body, name) in [
+            (r#"{"do":"dance"}"#, "do"),
+            (r#"{"do":"lock"}"#, "on"),
+            (r#"{"do":"lock","on":1}"#, "on"),
+            (r#"{"do":"lock","on":"yes"}"#, "on"),
+            (r#"{"do":"lock","on":null}"#, "on"),
+            (r#"{"do":"lock","on":[1]}"#, "on"),
+            (r#"{"do":"start-lesson","class":{}}"#, "class"),
+            (r#"{"do":7}"#, "do"),
+            ("7", "body"),
+            ("{", "body"),
+        ] {
+            assert_eq!(field::<TeacherCommand>(body).await.as_deref(), Some(name), "{body}");
+        }
+    }
+}

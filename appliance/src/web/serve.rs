@@ -7,21 +7,33 @@ use axum::{
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::{
+    Handle,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
 use hyper_util::rt::TokioTimer;
 
-use super::gate::Via;
+use super::{
+    doors::{Doorkeeper, Doors},
+    gate::Via,
+};
 
-/// A client has this long for its request's headers.
+/// A client has this long for the headers of each request on a connection, once it has said which HTTP it speaks; until
+/// then [`super::doors`] counts.
 const HEADERS: Duration = Duration::from_secs(10);
 
 /// Serves `router` on `listener` until `handle` says stop.
 ///
 /// # Errors
 /// When the socket fails.
-pub async fn plain(listener: std::net::TcpListener, router: Router, handle: Handle<SocketAddr>) -> std::io::Result<()> {
+pub async fn plain(
+    listener: std::net::TcpListener,
+    router: Router,
+    doors: Doors,
+    handle: Handle<SocketAddr>,
+) -> std::io::Result<()> {
     let service = router.layer(Extension(Via::Loopback)).into_make_service_with_connect_info::<SocketAddr>();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    let mut server = axum_server::from_tcp(listener)?.acceptor(doors.keeper()).handle(handle);
     bound(server.http_builder());
     server.serve(service).await
 }
@@ -33,10 +45,11 @@ pub async fn plain(listener: std::net::TcpListener, router: Router, handle: Hand
 pub async fn portal(
     listener: std::net::TcpListener,
     router: Router,
+    doors: Doors,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<()> {
     let service = router.layer(Extension(Via::Portal)).into_make_service_with_connect_info::<SocketAddr>();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    let mut server = axum_server::from_tcp(listener)?.acceptor(doors.keeper()).handle(handle);
     bound(server.http_builder());
     server.serve(service).await
 }
@@ -49,10 +62,12 @@ pub async fn tls(
     listener: std::net::TcpListener,
     config: Arc<rustls::ServerConfig>,
     router: Router,
+    doors: Doors,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<()> {
     let service = router.layer(Extension(Via::Tls)).into_make_service_with_connect_info::<SocketAddr>();
-    let mut server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(config))?.handle(handle);
+    let acceptor = encrypted(config, doors);
+    let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle);
     bound(server.http_builder());
     server.serve(service).await
 }
@@ -65,6 +80,7 @@ pub async fn tls(
 pub async fn redirect(
     listener: std::net::TcpListener,
     base: String,
+    doors: Doors,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<()> {
     let send_on = move |uri: Uri| {
@@ -72,7 +88,7 @@ pub async fn redirect(
         async move { to }
     };
     let service = Router::new().fallback(send_on).into_make_service();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    let mut server = axum_server::from_tcp(listener)?.acceptor(doors.keeper()).handle(handle);
     bound(server.http_builder());
     server.serve(service).await
 }
@@ -84,6 +100,11 @@ fn there(base: &str, uri: &Uri) -> Response {
         Ok(location) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response(),
         Err(_) => StatusCode::BAD_REQUEST.into_response(),
     }
+}
+
+/// TLS whose handshake is within the time that a new connection has.
+pub(super) fn encrypted(config: Arc<rustls::ServerConfig>, doors: Doors) -> RustlsAcceptor<Doorkeeper> {
+    RustlsAcceptor::new(RustlsConfig::from_config(config)).acceptor(doors.keeper())
 }
 
 pub(super) fn bound(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use appliance_core::access::{Roles, Who};
+use appliance_core::{
+    access::{Roles, Who},
+    names,
+};
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -24,6 +27,8 @@ use crate::{
     store::{Accounts, Codes, Failures, NewStaff, Purpose, StaffId, StoreError},
 };
 
+/// The longest account and the longest name of staff, in characters.
+const NAME_CHARS: usize = 40;
 /// An invitation of a further teacher is good for this long.
 const INVITE_MS: u64 = 24 * 3_600_000;
 
@@ -38,8 +43,11 @@ pub struct StaffState {
     pub key: Arc<BoxKey>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
-    /// Counts wrong passwords by account and wrong codes by address (R-DATA-6: 5 failures, then 15 minutes).
+    /// Counts wrong passwords by account and address, and wrong codes by address (R-DATA-6: 5 failures, then 15 minutes).
     pub sign_ins: Guesses,
+    /// Counts wrong passwords by account, from all addresses together. Many more, so that who knocks from one address does
+    /// not lock out the person whose account it is.
+    pub accounts_tried: Guesses,
     /// Keeps the wrong passwords, so that a restart does not clear them.
     pub failures: Failures,
     /// Idle time after which a session ends.
@@ -93,16 +101,15 @@ pub struct Me {
 
 /// An account's name: 1 to 40 characters without spaces at its ends.
 fn account_of(text: &str) -> Option<String> {
-    let text = text.trim();
-    let fits = (1..=40).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    fits.then(|| text.to_owned())
+    names::name(text, NAME_CHARS).filter(|text| !text.chars().any(char::is_whitespace))
 }
 
 fn store(error: StoreError) -> Refusal {
     Refusal::internal(&error)
 }
 
-/// `POST /api/staff/first-sign-in`: a one-time code makes an account and signs it in.
+/// `POST /api/staff/first-sign-in`: a one-time code makes an account and signs it in. One that the box's console issued for
+/// an account that there is (`appliance invite ACCOUNT`) sets its new password instead, and the name stays as it is.
 ///
 /// # Errors
 /// `wrong-code`, `weak-password`, `bad-input` naming `account` (taken or malformed) or `name`, `too-many-tries`.
@@ -114,14 +121,20 @@ pub async fn first_sign_in(
 ) -> Result<Response, Refusal> {
     let now = clock::now();
     let account = account_of(&body.account).ok_or_else(|| Problem::new(ProblemCode::BadInput).field("account"))?;
-    let name = body.name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > 40 || name.chars().any(char::is_control) {
-        return Err(Problem::new(ProblemCode::BadInput).field("name").into());
-    }
+    let name = names::name(&body.name, NAME_CHARS).ok_or_else(|| Problem::new(ProblemCode::BadInput).field("name"))?;
     check_password(&account, &body.password).map_err(|_| Problem::new(ProblemCode::WeakPassword).field("password"))?;
     state.sign_ins.attempt(&format!("code from {}", peer.0), now)?;
     let password = state.passwords.hash(body.password).await.map_err(|error| Refusal::internal(&error))?;
     let hash = state.key.hash_code(&body.code);
+    let again = state.accounts.set_password_with_code(hash, account.clone(), password.clone(), now);
+    if let Ok(id) = again.await.map_err(store)? {
+        state.sign_ins.succeeded(&format!("code from {}", peer.0));
+        let slate = account.to_lowercase();
+        state.accounts_tried.succeeded(&slate);
+        forgive(&state, &slate, peer).await?;
+        state.audit.note(&account, peer.0, "staff-new-password", serde_json::Value::Null).await;
+        return signed_in(&state, id, *via).await;
+    }
     let new = NewStaff { account: account.clone(), name: name.clone(), password, roles: Roles::TEACHER };
     let mut made = Err(None);
     for purpose in Purpose::ACCOUNT {
@@ -159,10 +172,12 @@ pub async fn sign_in(
     let account = account_of(&body.account).ok_or(ProblemCode::WrongPassword)?;
     // Upper and lower case are one account.
     let slate = account.to_lowercase();
-    state.sign_ins.attempt(&slate, now)?;
-    if let Some(tally) = state.sign_ins.tally(&slate) {
-        state.failures.save(slate.clone(), tally, now).await.map_err(store)?;
+    let own = slate_of(&slate, peer);
+    state.sign_ins.attempt(&own, now)?;
+    if let Some(tally) = state.sign_ins.tally(&own) {
+        state.failures.save(own, tally, now).await.map_err(store)?;
     }
+    state.accounts_tried.attempt(&slate, now)?;
     let known = state.accounts.by_account(account.clone()).await.map_err(store)?;
     // An unknown account takes as long as a wrong password, so that nobody learns which accounts there are.
     let hash = known.as_ref().map(|staff| staff.password.clone());
@@ -171,10 +186,22 @@ pub async fn sign_in(
         state.audit.note(&account, peer.0, "staff-sign-in-failed", serde_json::Value::Null).await;
         return Err(ProblemCode::WrongPassword.into());
     };
-    state.sign_ins.succeeded(&slate);
-    state.failures.clear(slate).await.map_err(store)?;
+    state.accounts_tried.succeeded(&slate);
+    forgive(&state, &slate, peer).await?;
     state.audit.note(&staff.name, peer.0, "staff-sign-in", serde_json::Value::Null).await;
     signed_in(&state, staff.id, *via).await
+}
+
+/// Where the wrong passwords of an account from one address are counted.
+fn slate_of(account: &str, peer: Peer) -> String {
+    format!("{account} from {}", peer.0)
+}
+
+/// The person has come in: what went wrong from this address counts no more.
+async fn forgive(state: &StaffState, account: &str, peer: Peer) -> Result<(), Refusal> {
+    let own = slate_of(account, peer);
+    state.sign_ins.succeeded(&own);
+    state.failures.clear(own).await.map_err(store)
 }
 
 async fn signed_in(state: &StaffState, id: StaffId, via: Via) -> Result<Response, Refusal> {

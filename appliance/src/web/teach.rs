@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use appliance_core::{
     access::Who,
+    names,
     room::{Class as CoreClass, Fresh, Input, Teacher},
 };
 use axum::{
@@ -98,7 +99,7 @@ pub async fn command(
 /// `GET /api/seats/{seat}/thumbnail`.
 ///
 /// # Errors
-/// `not-found` while there is none.
+/// `not-found` while there is none that teachers may see.
 pub async fn thumbnail(State(state): State<TeachState>, Path(seat): Path<u8>) -> Result<Response, Refusal> {
     let seat = Seat::try_from(seat).map_err(|_| ProblemCode::NotFound)?;
     let picture = state.thumbnails.get(seat).ok_or(ProblemCode::NotFound)?;
@@ -139,9 +140,7 @@ pub struct NewId {
 }
 
 fn named(name: &str, field: impl FnOnce() -> String) -> Result<String, Problem> {
-    let name = name.trim();
-    let fits = !name.is_empty() && name.chars().count() <= NAME_CHARS && !name.chars().any(char::is_control);
-    if fits { Ok(name.to_owned()) } else { Err(Problem::new(ProblemCode::BadInput).field(field())) }
+    names::name(name, NAME_CHARS).ok_or_else(|| Problem::new(ProblemCode::BadInput).field(field()))
 }
 
 impl ClassBody {
@@ -223,6 +222,8 @@ pub struct Span {
 /// `GET /api/evidence.csv`: who was on the panel when, one line a showing (R-CAST-4). Both days are included.
 ///
 /// # Errors
+    who: Caller,
+    peer: Peer,
 /// `bad-input` naming `class`, `from` or `to`.
 pub async fn evidence(
     State(state): State<TeachState>,
@@ -231,6 +232,9 @@ pub async fn evidence(
     let Query(span) = span.map_err(|_| Problem::new(ProblemCode::BadInput).field("class, from, to"))?;
     let day = |text: &str, field: &str| {
         appliance_core::calendar::day(text).ok_or_else(|| Problem::new(ProblemCode::BadInput).field(field))
+    // It holds pupils' names: who took it is kept.
+    let detail = serde_json::json!({ "class": span.class, "from": span.from, "to": span.to });
+    state.audit.note(&teacher(who)?.name, peer.0, "evidence-download", detail).await;
     };
     let (from, to) = (day(&span.from, "from")?, day(&span.to, "to")?);
     let rows = state.lessons.evidence(span.class, from.begins(), to.ends()).await.map_err(store)?;

@@ -2,10 +2,15 @@
 //!
 //! A view is the whole state, so the queue of each reader is one place: the newest view. Slow readers skip.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use appliance_core::{
     access::Who,
+    crowd::Pages,
     home::HomePass,
     room::{Facts, Input, Pass, Room},
 };
@@ -21,7 +26,7 @@ use axum::{
 use classroom_protocol::{Envelope, HomeView, PanelView, Problem, ProblemCode, StudentView, TeacherView};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{oneshot, watch},
     time::{Instant, interval_at, sleep, timeout},
 };
 
@@ -44,12 +49,66 @@ pub struct WsState {
     pub room: RoomHandle,
     /// What the views say beside the room's state.
     pub facts: Arc<Facts>,
-    /// A place for each open page; who comes when all are taken is told to try again.
-    pub places: Arc<Semaphore>,
+    /// A place for each open page; who comes when all are taken is told to try again, and of one pass, account or panel
+    /// the oldest page gives way ([`appliance_core::crowd`]).
+    pub places: Places,
     /// Becomes true when the box stops.
     pub closing: watch::Receiver<bool>,
     /// Says whether a caller's credentials still hold.
     pub gate: Gate,
+}
+
+/// The places of open pages.
+#[derive(Clone)]
+pub struct Places(Arc<Mutex<Taken>>);
+
+struct Taken {
+    pages: Pages,
+    /// Tells a page that it has to go.
+    told: HashMap<u64, oneshot::Sender<()>>,
+}
+
+impl Places {
+    /// Places for so many pages.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Mutex::new(Taken { pages: Pages::new(most), told: HashMap::new() })))
+    }
+
+    fn take(&self, who: &Who) -> Result<(Place, oneshot::Receiver<()>), ProblemCode> {
+        let (guest, key) = match who {
+            Who::Display { id } => (false, format!("display {id}")),
+            Who::Staff { id, .. } => (false, format!("staff {id}")),
+            Who::Student(pass) => (true, format!("student {} {} {}", pass.lesson, pass.seat, pass.epoch)),
+            Who::Home(pass) => (true, format!("home {} {} {}", pass.lesson, pass.seat, pass.session)),
+            // The route's rule lets members in only.
+            _ => return Err(ProblemCode::NotAllowed),
+        };
+        let mut taken = self.lock();
+        let entered = taken.pages.enter(&key, guest)?;
+        // Dropping the sender tells it.
+        entered.gives_way.map(|number| taken.told.remove(&number));
+        let (tell, told) = oneshot::channel();
+        taken.told.insert(entered.number, tell);
+        Ok((Place { places: self.clone(), number: entered.number }, told))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One page's place, given back when it closes.
+struct Place {
+    places: Places,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        taken.pages.leave(self.number);
+        taken.told.remove(&self.number);
+    }
 }
 
 /// Where the reader stopped.
@@ -70,12 +129,12 @@ pub async fn connect(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Refusal> {
     let Query(After { after }) = after.map_err(|_| Problem::new(ProblemCode::BadInput).field("after"))?;
-    let place = state.places.clone().try_acquire_owned();
-    let place = place.map_err(|_| Problem::new(ProblemCode::Full).retry_after(5))?;
+    let place = state.places.take(&who);
+    let (place, told) = place.map_err(|code| Problem::new(code).retry_after(5))?;
     let proof = state.gate.proof(&headers);
     let upgrade = upgrade.protocols(["classroom"]).max_message_size(4096).max_frame_size(4096);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let watch = Reader { state, proof, after };
+        let watch = Reader { state, proof, after, gone: told };
         match who.0 {
             Who::Student(pass) => watch.student(socket, pass).await,
             Who::Home(pass) => watch.home(socket, pass).await,
@@ -92,6 +151,8 @@ struct Reader {
     state: WsState,
     proof: super::gate::Proof,
     after: Option<u64>,
+    /// Ends when this page has to give way to another one of the same pass.
+    gone: oneshot::Receiver<()>,
 }
 
 impl Reader {
@@ -137,7 +198,7 @@ impl Reader {
         mut socket: WebSocket,
         view: impl Fn(&Room, &Facts) -> Result<V, ProblemCode>,
     ) {
-        let Self { state: WsState { room, facts, gate, mut closing, places: _ }, proof, after } = self;
+        let Self { state: WsState { room, facts, gate, mut closing, places: _ }, proof, after, mut gone } = self;
         let mut changes = room.watch();
         let mut told: Option<V> = None;
         let mut first = true;
@@ -181,6 +242,7 @@ impl Reader {
                     },
                     // Pages take a closed socket for a restart and come back by themselves.
                     () = closed(&mut closing) => return,
+                    _ = &mut gone => return,
                     message = socket.recv() => match message {
                         // Readers only listen; pings are answered by the library.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}

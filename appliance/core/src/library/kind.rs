@@ -136,11 +136,9 @@ pub fn showing(kind: &str) -> Showing {
 /// The longest name of an item or a file, in characters.
 pub const NAME_CHARS: usize = 120;
 
-/// A name for people, trimmed. `None` when it is empty, too long or has control characters.
+/// A name for people, trimmed. `None` when it is empty, too long or has characters that are not seen.
 pub fn title(text: &str) -> Option<String> {
-    let text = text.trim();
-    let fits = !text.is_empty() && text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
-    fits.then(|| text.to_owned())
+    crate::names::name(text, NAME_CHARS)
 }
 
 /// A file's name from what a browser or an address gave: the last part, without what a file system or a header minds.

@@ -85,7 +85,7 @@ pub fn name(text: &str) -> Result<String, Wrong> {
     if text.is_empty() {
         return Err(Wrong::Empty);
     }
-    if text.chars().any(char::is_control) {
+    if crate::names::has_unseen(text) {
         return Err(Wrong::Control);
     }
     if text.chars().count() > NAME_CHARS {

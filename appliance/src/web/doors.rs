@@ -1,0 +1,332 @@
+//! The doors of all listeners: how many may come in, how long a connection may say nothing, and what counts as asking.
+//!
+//! hyper counts the time for a request's headers only once it knows which version of HTTP is spoken, and TLS its own
+//! handshake only; a client that is silent in between would stay for ever. So time is counted below both, from the moment
+//! the connection comes in to its first complete request.
+
+use std::{
+    future::{Future, Ready, ready},
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use appliance_core::crowd::Crowd;
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::Request,
+    http::{HeaderValue, Version, header},
+    response::Response,
+};
+use axum_server::accept::Accept;
+use futures_util::StreamExt as _;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tower::Service;
+
+/// From coming in to the end of the first request's headers, TLS included.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// An HTTP/2 connection without any request is closed after this long, at the latest after twice of it. Of HTTP/1
+/// hyper sees to it itself: each further request has as long as the first.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// Counts who is in. Clones are the same doors. How many may come in, and that the newest is hung up on when they are
+/// there, is said in [`appliance_core::crowd`].
+#[derive(Clone, Default)]
+pub struct Doors(Arc<Mutex<Crowd>>);
+
+impl Doors {
+    fn enter(&self, address: IpAddr) -> io::Result<Place> {
+        let mut crowd = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if crowd.enter(address) {
+            return Ok(Place { doors: self.clone(), address });
+        }
+        tracing::debug!(%address, "too many connections: one is not let in");
+        Err(io::ErrorKind::QuotaExceeded.into())
+    }
+
+    /// An acceptor for a listener.
+    pub(super) fn keeper(self) -> Doorkeeper {
+        Doorkeeper { doors: self, first: FIRST_REQUEST, idle: IDLE }
+    }
+}
+
+/// One connection's place, given back when it ends.
+struct Place {
+    doors: Doors,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.doors.0.lock().unwrap_or_else(PoisonError::into_inner).leave(self.address);
+    }
+}
+
+/// Lets connections in and bounds their silence.
+#[derive(Clone)]
+pub(super) struct Doorkeeper {
+    doors: Doors,
+    first: Duration,
+    idle: Duration,
+}
+
+impl<S> Accept<TcpStream, S> for Doorkeeper {
+    type Stream = Patient<TcpStream>;
+    type Service = Told<S>;
+    type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let place = stream.peer_addr().and_then(|peer| self.doors.enter(peer.ip()));
+        ready(place.map(|place| {
+            let life = Arc::<Life>::default();
+            let stream = Patient::new(stream, life.clone(), self.first, self.idle, Some(place));
+            (stream, Told { service, life })
+        }))
+    }
+}
+
+/// What a connection has asked for so far.
+#[derive(Debug, Default)]
+struct Life {
+    /// Requests whose headers came.
+    requests: AtomicU64,
+    /// Those of HTTP/2 that are not answered to the end.
+    open: AtomicUsize,
+    /// Whether it speaks HTTP/2.
+    many: AtomicBool,
+}
+
+/// A connection whose patience with a silent client ends.
+pub(super) struct Patient<IO> {
+    stream: IO,
+    life: Arc<Life>,
+    /// When to look next; `None` when there is nothing more to look after here.
+    look: Option<Pin<Box<Sleep>>>,
+    seen: u64,
+    idle: Duration,
+    _place: Option<Place>,
+}
+
+impl<IO> Patient<IO> {
+    fn new(stream: IO, life: Arc<Life>, first: Duration, idle: Duration, place: Option<Place>) -> Self {
+        Self { stream, life, look: Some(Box::pin(sleep(first))), seen: 0, idle, _place: place }
+    }
+
+    /// Whether the client has been silent for too long. Else the task is woken when that has to be looked at again.
+    fn over(&mut self, context: &mut Context<'_>) -> bool {
+        while let Some(look) = &mut self.look
+            && look.as_mut().poll(context).is_ready()
+        {
+            let requests = self.life.requests.load(Ordering::Acquire);
+            let silent = requests == self.seen && self.life.open.load(Ordering::Acquire) == 0;
+            if silent {
+                return true;
+            }
+            if !self.life.many.load(Ordering::Acquire) {
+                // Of HTTP/1: hyper waits for the next headers, and what was upgraded looks after itself.
+                self.look = None;
+                return false;
+            }
+            self.seen = requests;
+            look.as_mut().reset(Instant::now() + self.idle);
+        }
+        false
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Tells the connection of each request.
+#[derive(Debug, Clone)]
+pub(super) struct Told<S> {
+    service: S,
+    life: Arc<Life>,
+}
+
+/// A request of HTTP/2 that is not answered to the end.
+struct Open(Arc<Life>);
+
+impl Open {
+    fn new(life: &Arc<Life>) -> Self {
+        life.open.fetch_add(1, Ordering::AcqRel);
+        Self(life.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl<S, B> Service<Request<B>> for Told<S>
+where
+    S: Service<Request<B>, Response = Response>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // Of HTTP/1 there is one request at a time and hyper knows when it ends.
+        let open = (request.version() == Version::HTTP_2).then(|| Open::new(&self.life));
+        self.life.many.fetch_or(open.is_some(), Ordering::AcqRel);
+        self.life.requests.fetch_add(1, Ordering::AcqRel);
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(match open {
+                Some(open) if !answer.body().is_end_stream() => until_sent(answer, open),
+                _ => answer,
+            })
+        })
+    }
+}
+
+/// Holds `open` until the whole answer was taken.
+fn until_sent(answer: Response, open: Open) -> Response {
+    let (mut head, body) = answer.into_parts();
+    // A stream does not know its length any more.
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    let body = body.into_data_stream().map(move |part| {
+        let _ = &open;
+        part
+    });
+    Response::from_parts(head, Body::from_stream(body))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::convert::Infallible;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+        time::timeout,
+    };
+    use tower::service_fn;
+
+    use super::*;
+
+    const FIRST: Duration = Duration::from_millis(300);
+    const QUIET: Duration = Duration::from_millis(100);
+    /// Much longer than either.
+    const LONG: Duration = Duration::from_secs(2);
+
+    fn connection() -> (Patient<DuplexStream>, DuplexStream, Arc<Life>) {
+        let (ours, theirs) = duplex(64);
+        let life = Arc::<Life>::default();
+        (Patient::new(ours, life.clone(), FIRST, QUIET, None), theirs, life)
+    }
+
+    async fn ask(life: &Arc<Life>, version: Version) -> Response {
+        let service = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body::from("whole answer"))));
+        let request = Request::builder().version(version).body(()).unwrap();
+        Told { service, life: life.clone() }.call(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_never_asks_is_cut_off_however_it_drips() {
+        let (mut patient, mut theirs, _) = connection();
+        let began = Instant::now();
+        let mut drops = tokio::time::interval(FIRST / 20);
+        let drip = async {
+            loop {
+                drops.tick().await;
+                let _ = theirs.write_all(b"P").await;
+            }
+        };
+        let read = async {
+            let mut into = [0; 8];
+            loop {
+                match patient.read(&mut into).await {
+                    Ok(_) => {}
+                    Err(error) => return error.kind(),
+                }
+            }
+        };
+        tokio::select! {
+            kind = read => assert_eq!(kind, io::ErrorKind::TimedOut),
+            () = drip => unreachable!(),
+        }
+        assert!(began.elapsed() >= FIRST && began.elapsed() < LONG, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn one_request_of_http_1_is_enough_for_what_follows() {
+        let (mut patient, _theirs, life) = connection();
+        ask(&life, Version::HTTP_11).await;
+        assert!(timeout(FIRST * 3, patient.read(&mut [0; 8])).await.is_err(), "a socket that was upgraded is not cut");
+    }
+
+    #[tokio::test]
+    async fn http_2_without_requests_ends_and_an_answer_under_way_does_not() {
+        let (mut patient, _theirs, life) = connection();
+        let answer = ask(&life, Version::HTTP_2).await;
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "12");
+        assert!(timeout(FIRST * 3, patient.read(&mut [0; 8])).await.is_err(), "an answer is under way");
+        assert_eq!(axum::body::to_bytes(answer.into_body(), 100).await.unwrap(), "whole answer");
+        let ended = timeout(LONG, patient.read(&mut [0; 8])).await.unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_is_one_too_many_is_hung_up_on_and_a_place_comes_back() {
+        let doors = Doors::default();
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let mut inside: Vec<_> = std::iter::from_fn(|| doors.enter(address).ok()).collect();
+        assert_eq!(inside.len(), appliance_core::crowd::CONNECTIONS_EACH);
+        inside.pop();
+        assert!(doors.enter(address).is_ok());
+    }
+}
