@@ -77,6 +77,7 @@ pub(super) fn parts(
     let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
     let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
     let audit = web::audit::Auditor(store.audit());
+    let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
     Ok(web::Parts {
         pages: web::pages::PagesState { facts: facts.clone(), health: health.clone() },

@@ -99,7 +99,7 @@ pub async fn command(
 /// `GET /api/seats/{seat}/thumbnail`.
 ///
 /// # Errors
-/// `not-found` while there is none that teachers may see.
+/// `not-found` while there is none.
 pub async fn thumbnail(State(state): State<TeachState>, Path(seat): Path<u8>) -> Result<Response, Refusal> {
     let seat = Seat::try_from(seat).map_err(|_| ProblemCode::NotFound)?;
     let picture = state.thumbnails.get(seat).ok_or(ProblemCode::NotFound)?;
@@ -222,22 +222,22 @@ pub struct Span {
 /// `GET /api/evidence.csv`: who was on the panel when, one line a showing (R-CAST-4). Both days are included.
 ///
 /// # Errors
-    who: Caller,
-    peer: Peer,
 /// `bad-input` naming `class`, `from` or `to`.
 pub async fn evidence(
     State(state): State<TeachState>,
+    who: Caller,
+    peer: Peer,
     span: Result<Query<Span>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(span) = span.map_err(|_| Problem::new(ProblemCode::BadInput).field("class, from, to"))?;
     let day = |text: &str, field: &str| {
         appliance_core::calendar::day(text).ok_or_else(|| Problem::new(ProblemCode::BadInput).field(field))
-    // It holds pupils' names: who took it is kept.
-    let detail = serde_json::json!({ "class": span.class, "from": span.from, "to": span.to });
-    state.audit.note(&teacher(who)?.name, peer.0, "evidence-download", detail).await;
     };
     let (from, to) = (day(&span.from, "from")?, day(&span.to, "to")?);
     let rows = state.lessons.evidence(span.class, from.begins(), to.ends()).await.map_err(store)?;
+    // It holds pupils' names: who took it is kept.
+    let detail = serde_json::json!({ "class": span.class, "from": span.from, "to": span.to });
+    state.audit.note(&teacher(who)?.name, peer.0, "evidence-download", detail).await;
     // The byte-order mark tells spreadsheets that this is UTF-8.
     let mut csv =
         String::from("\u{feff}class,lesson_start,lesson_end,teacher,source,seat,name,shown_from,shown_to,seconds\r\n");
