@@ -38,6 +38,7 @@ use crate::{
     staff::{self, BoxKey},
     store::{self, Purpose, Store},
     systemd,
+    thumbnails::Thumbnails,
     tls::{self, Certificate},
     uplink,
     usage::{Recorder, SchoolKey},
@@ -108,7 +109,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run());
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
-    let executor = tokio::spawn(effects::execute(effects_queue, media.clone(), store.lessons(), recorder.clone()));
+    let thumbnails = Thumbnails::default();
+    let executor =
+        effects::execute(effects_queue, media.clone(), store.lessons(), recorder.clone(), thumbnails.clone());
+    let executor = tokio::spawn(executor);
 
     // The rules: the snapshot for the resolver, and the same rules for the pages.
     let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
@@ -150,6 +154,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         &room,
         &media,
         &health,
+        thumbnails,
         &owners,
         &presence,
         facts,

@@ -13,6 +13,7 @@ use crate::{
     clock,
     media::{MediaError, MediaHandle},
     store::{Lessons, NewLesson, Rooms, SavedRoom, Showing, StoreError},
+    thumbnails::Thumbnails,
     usage::{RecordError, Recorder},
 };
 
@@ -29,6 +30,7 @@ pub(crate) async fn execute(
     media: MediaHandle,
     lessons: Lessons,
     recorder: Recorder,
+    thumbnails: Thumbnails,
 ) {
     // What the forwarder has to do does not wait for the disk: a seat that was just given away is closed before its new
     // student publishes. Each kind stays in its order.
@@ -38,6 +40,7 @@ pub(crate) async fn execute(
             match effect {
                 Effect::CloseSource(source) => executed(media.close_source(source).await),
                 Effect::Pause { source, paused } => executed(media.pause_source(source, paused).await),
+                Effect::ForgetThumbnail { seat, version } => thumbnails.forget(seat, version),
                 Effect::Program(program) => executed(media.set_program(program).await),
                 Effect::CloseHome(seat) => {
                     executed(media.close_followers(seat.map(classroom_protocol::Seat::home_source)).await);
@@ -76,6 +79,7 @@ async fn one(effect: Effect, lessons: &Lessons, recorder: &Recorder) -> Result<(
         Effect::Happened(event) => return recorder.record(event).await.map(|_| ()),
         // The forwarder's are done; the others are answered by the handler that asked for them.
         Effect::CloseSource(_)
+        | Effect::ForgetThumbnail { .. }
         | Effect::Pause { .. }
         | Effect::Program(_)
         | Effect::CloseHome(_)
@@ -98,7 +102,7 @@ pub(crate) async fn keep(mut state: watch::Receiver<Arc<Room>>, rooms: Rooms) {
     loop {
         let (open, room) = (state.changed().await.is_ok(), state.borrow_and_update().clone());
         match serde_json::to_string(&*room) {
-            // The sequence number alone is no reason to write; a restart jumps ahead of it anyway.
+            // The sequence number alone is no reason to write; a restart is ahead of any number, also of one not kept.
             Ok(snapshot) if without_seq(&snapshot) != without_seq(&kept) => {
                 let save = SavedRoom { seq: room.seq(), snapshot: snapshot.clone(), saved_at: clock::now() };
                 match rooms.save(save).await {
@@ -132,9 +136,9 @@ pub(crate) async fn restore(rooms: &Rooms, lessons: &Lessons, now: Millis) -> Re
         Some(Ok(room)) => room.restored(now),
         Some(Err(error)) => {
             tracing::error!(%error, "the kept state of the room can't be read; it starts empty");
-            Room::default()
+            Room::new(now)
         }
-        None => Room::default(),
+        None => Room::new(now),
     };
     let ended = lessons.end_all_but(room.lesson_id().map(str::to_owned), saved_at).await?;
     if ended > 0 {

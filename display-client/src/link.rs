@@ -59,10 +59,10 @@ enum End {
 /// Follows the hub for as long as anyone reads `news`. `name` is the panel's name when it pairs.
 pub(crate) async fn follow(hub: Hub, keeping: Keeping, name: String, news: mpsc::Sender<News>) {
     let mut pause = PAUSE;
-    let mut seq = None;
+    let mut seen = Seen::default();
     while !news.is_closed() {
         let Some(token) = hub.token().or_else(|| keeping.load()) else {
-            seq = None;
+            seen = Seen::default();
             if let Some(token) = pair(&hub, &name, &news).await {
                 if let Err(error) = keeping.store(&token) {
                     tracing::error!("the pairing can't be kept, it will be lost with this process: {error}");
@@ -73,7 +73,7 @@ pub(crate) async fn follow(hub: Hub, keeping: Keeping, name: String, news: mpsc:
         };
         hub.set_token(Some(token.clone()));
         let begun = Instant::now();
-        match listen(&hub, &token, &mut seq, &news).await {
+        match listen(&hub, &token, &mut seen, &news).await {
             Ok(End::SignedOut) => {
                 tracing::warn!("the room has removed this panel");
                 hub.set_token(None);
@@ -143,9 +143,9 @@ fn request(hub: &Hub, token: &str, after: Option<u64>) -> Result<Request<()>> {
 }
 
 /// One connection, from its start to its end.
-async fn listen(hub: &Hub, token: &str, seq: &mut Option<u64>, news: &mpsc::Sender<News>) -> Result<End> {
+async fn listen(hub: &Hub, token: &str, seen: &mut Seen, news: &mpsc::Sender<News>) -> Result<End> {
     let limits = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
-    let connect = tokio_tungstenite::connect_async_with_config(request(hub, token, *seq)?, Some(limits), true);
+    let connect = tokio_tungstenite::connect_async_with_config(request(hub, token, seen.seq)?, Some(limits), true);
     let socket = match timeout(CONNECT, connect).await {
         Ok(Ok((socket, _))) => socket,
         Ok(Err(tungstenite::Error::Http(answer))) if answer.status() == StatusCode::UNAUTHORIZED => {
@@ -155,6 +155,7 @@ async fn listen(hub: &Hub, token: &str, seq: &mut Option<u64>, news: &mpsc::Send
         Err(_) => return Ok(End::Broken("no answer".into())),
     };
     tracing::info!(hub = %hub.base(), "connected");
+    seen.connected();
     let (mut out, mut incoming) = socket.split();
     let mut call = interval(CALL);
     call.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -180,11 +181,8 @@ async fn listen(hub: &Hub, token: &str, seq: &mut Option<u64>, news: &mpsc::Send
             Some(Ok(_)) => continue,
             Some(Err(error)) => return Ok(End::Broken(error.to_string())),
         };
-        match read(&text, *seq) {
-            Heard::View(newer, view) => {
-                *seq = Some(newer);
-                tell(news, News::View(view)).await;
-            }
+        match seen.read(&text) {
+            Heard::View(view) => tell(news, News::View(view)).await,
             Heard::Unchanged => tell(news, News::Unchanged).await,
             Heard::Old => {}
             Heard::Bye(code) if signs_out(&code) => return Ok(End::SignedOut),
@@ -197,7 +195,7 @@ async fn listen(hub: &Hub, token: &str, seq: &mut Option<u64>, news: &mpsc::Send
 /// A message, understood.
 #[derive(Debug, PartialEq)]
 enum Heard {
-    View(u64, Box<PanelView>),
+    View(Box<PanelView>),
     Unchanged,
     /// Older than what the panel has.
     Old,
@@ -205,13 +203,35 @@ enum Heard {
     Strange(String),
 }
 
-fn read(text: &str, have: Option<u64>) -> Heard {
-    match serde_json::from_str::<Envelope<PanelView>>(text) {
-        Ok(Envelope::View { seq, .. }) if have.is_some_and(|have| seq < have) => Heard::Old,
-        Ok(Envelope::View { seq, view, .. }) => Heard::View(seq, Box::new(view)),
-        Ok(Envelope::Current { .. }) => Heard::Unchanged,
-        Ok(Envelope::Bye { code }) => Heard::Bye(code),
-        Err(error) => Heard::Strange(error.to_string()),
+/// How far the panel has heard the room.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Number of the newest view.
+    seq: Option<u64>,
+    /// Nothing has been said on this connection yet. What is said first counts whatever its number: it is the room as it
+    /// is, also of a hub that has lost count because its clock was set back.
+    anew: bool,
+}
+
+impl Seen {
+    fn connected(&mut self) {
+        self.anew = true;
+    }
+
+    fn read(&mut self, text: &str) -> Heard {
+        match serde_json::from_str::<Envelope<PanelView>>(text) {
+            Ok(Envelope::View { seq, .. }) if !self.anew && self.seq.is_some_and(|have| seq < have) => Heard::Old,
+            Ok(Envelope::View { seq, view, .. }) => {
+                *self = Self { seq: Some(seq), anew: false };
+                Heard::View(Box::new(view))
+            }
+            Ok(Envelope::Current { .. }) => {
+                self.anew = false;
+                Heard::Unchanged
+            }
+            Ok(Envelope::Bye { code }) => Heard::Bye(code),
+            Err(error) => Heard::Strange(error.to_string()),
+        }
     }
 }
 
@@ -252,14 +272,25 @@ mod tests {
 
     #[test]
     fn views_are_read_and_old_ones_dropped() {
-        assert!(matches!(read(VIEW, None), Heard::View(7, view) if view.room == "302"));
-        assert!(matches!(read(VIEW, Some(7)), Heard::View(..)));
-        assert_eq!(read(VIEW, Some(8)), Heard::Old);
-        assert_eq!(read(r#"{"type":"current","seq":7,"now":1}"#, None), Heard::Unchanged);
-        assert_eq!(read(r#"{"type":"bye","code":"signed-out"}"#, None), Heard::Bye("signed-out".into()));
+        let seen = |seq| Seen { seq, anew: false };
+        assert!(matches!(seen(None).read(VIEW), Heard::View(view) if view.room == "302"));
+        assert!(matches!(seen(Some(7)).read(VIEW), Heard::View(..)));
+        assert_eq!(seen(Some(8)).read(VIEW), Heard::Old);
+        assert_eq!(seen(None).read(r#"{"type":"current","seq":7,"now":1}"#), Heard::Unchanged);
+        assert_eq!(seen(None).read(r#"{"type":"bye","code":"signed-out"}"#), Heard::Bye("signed-out".into()));
         for strange in ["", "[]", "{}", r#"{"type":"view","seq":-1}"#] {
-            assert!(matches!(read(strange, None), Heard::Strange(_)));
+            assert!(matches!(seen(None).read(strange), Heard::Strange(_)));
         }
+    }
+
+    #[test]
+    fn the_first_word_of_a_connection_counts_whatever_its_number() {
+        let mut seen = Seen { seq: Some(8), anew: false };
+        assert_eq!(seen.read(VIEW), Heard::Old);
+        seen.connected();
+        assert!(matches!(seen.read(VIEW), Heard::View(_)), "a hub whose clock was set back");
+        assert_eq!(seen.seq, Some(7), "from here on its numbers count");
+        assert_eq!(seen.read(&VIEW.replace("\"seq\":7", "\"seq\":6")), Heard::Old);
     }
 
     #[test]

@@ -77,6 +77,10 @@ async fn one_class() -> Result<f64> {
     for student in students.iter().take(CASTS.into()) {
         viewers.push(Viewer::start(&panel, &format!("/whep/{}", student.source), address).await?);
     }
+    // Only who asks or shares has a thumbnail.
+    for student in students.iter().skip(CASTS.into()) {
+        student.caller.ask(StudentCommand::Ask).await?;
+    }
     let until = tokio::time::Instant::now() + CLASS_TIME;
     let mut rounds = tokio::time::interval(Duration::from_secs(3));
     while tokio::time::Instant::now() < until {

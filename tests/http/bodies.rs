@@ -1,7 +1,7 @@
 //! Bodies that are wrong: each answer names what is wrong, and the hub goes on.
 
 use anyhow::Result;
-use classroom_protocol::ProblemCode;
+use classroom_protocol::{ProblemCode, StudentCommand, TeacherCommand};
 use harness::hub::Hub;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -93,6 +93,7 @@ async fn bodies_over_the_limit_are_refused() -> Result<()> {
         }
     }
     picture.truncate(64 * 1024);
+    student.ask(StudentCommand::Ask).await?;
     let request = student.request(Method::PUT, "/api/student/thumbnail").header("content-type", "image/jpeg");
     student.send(request.body(picture)).await?.done()
 }
@@ -111,6 +112,10 @@ async fn a_thumbnail_is_a_jpeg_and_comes_back_as_one() -> Result<()> {
     assert_eq!(send(b"").await?.code()?, ProblemCode::BadInput);
     assert_eq!(teacher.get("/api/seats/1/thumbnail").await?.code()?, ProblemCode::NotFound);
     let picture = [&[0xff, 0xd8, 0xff, 0xe0][..], b"<script>"].concat();
+    let refused = send(&picture).await?.problem()?;
+    assert_eq!((refused.code, refused.rule.as_deref()), (ProblemCode::NotApproved, Some("R-CAST-3")));
+    assert_eq!(teacher.get("/api/seats/1/thumbnail").await?.code()?, ProblemCode::NotFound, "who does not ask");
+    student.ask(StudentCommand::Ask).await?;
     send(&picture).await?.done()?;
     let back = teacher.get("/api/seats/1/thumbnail").await?;
     assert_eq!((back.header("content-type"), &back.body), ("image/jpeg", &picture));
@@ -118,6 +123,9 @@ async fn a_thumbnail_is_a_jpeg_and_comes_back_as_one() -> Result<()> {
     for seat in ["0", "100", "-1", "1e3", "x"] {
         assert!(teacher.get(&format!("/api/seats/{seat}/thumbnail")).await?.status.is_client_error(), "{seat}");
     }
+    teacher.command(&TeacherCommand::Decline { seat: 1.try_into()? }).await?;
+    assert_eq!(teacher.get("/api/seats/1/thumbnail").await?.code()?, ProblemCode::NotFound, "declined is forgotten");
+    assert_eq!(send(&picture).await?.code()?, ProblemCode::NotApproved);
     Ok(())
 }
 

@@ -180,6 +180,89 @@ fn a_restart_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn who_saw_the_room_before_a_crash_sees_it_afterwards() {
+    let mut room = Class30::in_lesson();
+    let kept = room.kept();
+    // Ten minutes of changes that are not kept: thumbnails, pages that come and go.
+    for _ in 0..6_000 {
+        room.after(100);
+        room.passing();
+    }
+    let seen = room.room.seq();
+    room.after(1);
+    room.crash(&kept);
+    assert!(room.room.seq() > seen, "{} after {seen}: pages would take the new state for an old one", room.room.seq());
+    assert!(room.room.seq() < 1 << 53, "every reader of JSON has the number exactly");
+    // Nothing was kept at all.
+    let empty = appliance_core::room::Room::new(room.now);
+    assert!(empty.seq() > seen);
+}
+
+/// Seats and versions of the small pictures that are to be forgotten.
+fn forgotten(effects: &[Effect]) -> Vec<(u8, u64)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::ForgetThumbnail { seat, version } => Some((seat.number(), *version)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_small_picture_is_taken_from_who_asks_and_forgotten_with_the_wish() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(7);
+    assert_eq!(room.thumbnail(&pass, 1), Err(ProblemCode::NotApproved), "nobody looks over a student's shoulder");
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.thumbnail(&pass, 2).unwrap();
+    assert_eq!(room.room.thumbnail(seat(7)), Some(2));
+    let declined = room.teacher(TeacherCommand::Decline { seat: seat(7) }).unwrap();
+    assert_eq!(forgotten(&declined), [(7, 2)]);
+    assert_eq!(room.thumbnail(&pass, 3), Err(ProblemCode::NotApproved), "the page may not have heard of it yet");
+    assert_eq!(room.teacher_view().seats[6].thumbnail, None);
+
+    // Invited, approved, live: each is the teacher's word or the student's own.
+    room.show(7).unwrap();
+    room.thumbnail(&pass, 4).unwrap();
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.live(7, true);
+    room.thumbnail(&pass, 5).unwrap();
+    let stopped = room.student(&pass, StudentCommand::Stop).unwrap();
+    assert_eq!(forgotten(&stopped), [(7, 5)]);
+
+    // An invitation that the stage takes back, a seat that is freed, the bell.
+    room.show(7).unwrap();
+    room.thumbnail(&pass, 6).unwrap();
+    assert_eq!(forgotten(&room.show(8).unwrap()), [(7, 6)]);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.thumbnail(&pass, 7).unwrap();
+    assert_eq!(forgotten(&room.teacher(TeacherCommand::FreeSeat { seat: seat(7) }).unwrap()), [(7, 7)]);
+    assert_eq!(room.thumbnail(&pass, 8), Err(ProblemCode::SignedOut));
+    let pass = room.sit(7);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.thumbnail(&pass, 9).unwrap();
+    assert_eq!(forgotten(&room.teacher(TeacherCommand::EndLesson).unwrap()), [(7, 9)]);
+}
+
+#[test]
+fn the_small_picture_of_one_who_is_gone_is_forgotten() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(7);
+    room.student(&pass, StudentCommand::Ask).unwrap();
+    room.thumbnail(&pass, 1).unwrap();
+    assert_eq!(room.room.next_deadline(), None, "as long as the page is there the picture stays");
+    room.online(&pass, false);
+    assert_eq!(room.room.next_deadline(), Some(room.now + SEAT_GRACE));
+    room.after(SEAT_GRACE - 1);
+    assert_eq!(forgotten(&room.room.apply(Input::Tick, room.now).unwrap()), []);
+    room.after(1);
+    assert_eq!(forgotten(&room.room.apply(Input::Tick, room.now).unwrap()), [(7, 1)]);
+    assert_eq!(room.room.next_deadline(), None);
+    assert_eq!(room.student_view(&pass).sharing, Sharing::Asking, "the wish stays, as the seat does");
+}
+
+#[test]
 fn fewer_tiles_keep_the_newest_and_show_replaces_the_oldest() {
     let mut room = Class30::in_lesson();
     room.teacher(TeacherCommand::Layout { tiles: 4 }).unwrap();

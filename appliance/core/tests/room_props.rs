@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use appliance_core::room::{Effect, Input, Pass};
-use classroom_protocol::{SourceId, StudentCommand, TeacherCommand};
+use classroom_protocol::{SourceId, StudentCommand, TeacherCommand, view::Sharing};
 use common::{Class30, facts, seat};
 use proptest::prelude::*;
 
@@ -17,8 +17,13 @@ enum Step {
     Sit(u8),
     Online(usize, bool),
     Live(SourceId, bool),
+    Thumbnail(usize),
     Wait(u64),
+    /// Changes that are not kept: so many, 10 milliseconds each.
+    Passing(u32),
     Restart,
+    /// A restart with what was kept when something worth keeping changed last, as the shell does.
+    Crash,
 }
 
 fn source() -> impl Strategy<Value = SourceId> {
@@ -53,8 +58,11 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1u8..34).prop_map(Step::Sit),
         2 => (0usize..20, any::<bool>()).prop_map(|(at, online)| Step::Online(at, online)),
         4 => (source(), any::<bool>()).prop_map(|(source, live)| Step::Live(source, live)),
+        3 => (0usize..20).prop_map(Step::Thumbnail),
         2 => (0u64..400_000).prop_map(Step::Wait),
+        1 => (0u32..1_500).prop_map(Step::Passing),
         1 => Just(Step::Restart),
+        1 => Just(Step::Crash),
     ]
 }
 
@@ -64,6 +72,7 @@ proptest! {
         let mut class = Class30::new();
         let mut passes: Vec<Pass> = vec![];
         let mut seen = BTreeSet::new();
+        let mut kept = class.kept();
         for step in steps {
             let (seq, before) = (class.room.seq(), class.room.clone());
             let result = match step.clone() {
@@ -79,8 +88,29 @@ proptest! {
                 },
                 Step::Live(source, live) => class.room.apply(Input::SourceLive { source, live }, class.now),
                 Step::Wait(ms) => { class.after(ms); class.room.apply(Input::Tick, class.now) }
-                Step::Restart => { class.restart(); seen.clear(); Ok(vec![]) }
+                Step::Thumbnail(at) => match passes.get(at).cloned() {
+                    Some(pass) => class.thumbnail(&pass, seq),
+                    None => Ok(vec![]),
+                },
+                Step::Passing(changes) => {
+                    for _ in 0..changes { class.after(10); class.passing(); }
+                    Ok(vec![])
+                }
+                // No hub is up again sooner.
+                Step::Restart => { class.after(1_000); class.restart(); seen.clear(); Ok(vec![]) }
+                Step::Crash => {
+                    class.after(1_000);
+                    class.crash(&kept);
+                    seen.clear();
+                    passes.retain(|pass| class.room.holds(pass));
+                    prop_assert!(class.room.seq() > seq, "who saw the room before the crash sees it afterwards");
+                    Ok(vec![])
+                }
             };
+            let (now_kept, worth) = (class.kept(), |kept: &str| kept.split_once(',').map(|(_, rest)| rest.to_owned()));
+            if worth(&now_kept) != worth(&kept) {
+                kept = now_kept;
+            }
             match &result {
                 Ok(_) => prop_assert!(class.room.seq() >= seq),
                 Err(_) => prop_assert_eq!(&class.room, &before, "a refused step changes nothing"),
@@ -102,6 +132,10 @@ proptest! {
             prop_assert_eq!(shown.iter().collect::<BTreeSet<_>>().len(), shown.len(), "nothing is shown twice");
             prop_assert!(class.room.lesson_id().is_some() || shown.is_empty(), "no lesson, no casting");
             prop_assert!(class.room.lesson_id().is_none() || class.is_held_by(1) || class.is_held_by(2));
+            for seat in class.teacher_view().seats {
+                let wished = seat.sharing != Sharing::Off;
+                prop_assert!(seat.thumbnail.is_none() || wished, "a small picture of one who does not ask");
+            }
             let mut seats_held = BTreeSet::new();
             for pass in &passes {
                 if class.room.holds(pass) {

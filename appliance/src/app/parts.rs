@@ -43,6 +43,7 @@ pub(super) fn parts(
     room: &RoomHandle,
     media: &MediaHandle,
     health: &Health,
+    thumbnails: Thumbnails,
     owners: &web::media::Owners,
     presence: &Presence,
     facts: Arc<Facts>,
@@ -77,7 +78,6 @@ pub(super) fn parts(
     let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
     let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
     let audit = web::audit::Auditor(store.audit());
-    let thumbnails = Thumbnails::default();
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
     Ok(web::Parts {
         pages: web::pages::PagesState { facts: facts.clone(), health: health.clone() },
@@ -240,6 +240,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &room,
         &media,
         &Health::new(media.clone(), opened.store.rooms()),
+        Thumbnails::default(),
         &web::media::Owners::default(),
         &Presence::default(),
         facts,

@@ -136,7 +136,6 @@ pub async fn seat(
         _ => None,
     });
     let (pass, name) = given.ok_or(ProblemCode::Internal)?;
-    state.thumbnails.forget(pass.seat);
     Ok(axum::Json(SeatPass {
         token: state.key.sign(&claims(&pass, Kind::Student)),
         seat: pass.seat,
@@ -163,18 +162,14 @@ pub async fn command(
     Json(command): Json<StudentCommand>,
 ) -> Result<StatusCode, Refusal> {
     let pass = student(who)?;
-    let seat = pass.seat;
     state.room.apply(Input::Student { pass, command }).await?;
-    if command != StudentCommand::Ask {
-        state.thumbnails.forget(seat);
-    }
     Ok(DONE)
 }
 
-/// `PUT /api/student/thumbnail`: a JPEG of at most 64 KiB.
+/// `PUT /api/student/thumbnail`: a JPEG of at most 64 KiB, from who asks or shares.
 ///
 /// # Errors
-/// `wrong-content-type`, `too-large`, `bad-input` when it is no JPEG.
+/// `wrong-content-type`, `too-large`, `bad-input` when it is no JPEG, `not-approved` from who does not ask.
 pub async fn thumbnail(State(state): State<JoinState>, who: Caller, request: Request) -> Result<StatusCode, Refusal> {
     if reply::content_type(&request).is_none_or(|kind| kind != "image/jpeg") {
         return Err(ProblemCode::WrongContentType.into());
@@ -185,8 +180,12 @@ pub async fn thumbnail(State(state): State<JoinState>, who: Caller, request: Req
     if !picture.starts_with(&[0xff, 0xd8, 0xff]) {
         return Err(Problem::new(ProblemCode::BadInput).field("body").into());
     }
-    let version = state.thumbnails.keep(pass.seat, picture);
-    state.room.apply(Input::Thumbnail { pass, version }).await?;
+    let seat = pass.seat;
+    let version = state.thumbnails.keep(seat, picture);
+    if let Err(code) = state.room.apply(Input::Thumbnail { pass, version }).await {
+        state.thumbnails.forget(seat, version);
+        return Err(code.into());
+    }
     Ok(DONE)
 }
 

@@ -87,11 +87,7 @@ pub async fn command(
     };
     let detail = serde_json::to_value(&command).map_err(|error| Refusal::internal(&error))?;
     let name = who.name.clone();
-    let ends = matches!(command, TeacherCommand::EndLesson);
     state.room.apply(Input::Teacher { who, command, class, fresh }).await?;
-    if ends {
-        state.thumbnails.clear();
-    }
     state.audit.note(&name, peer.0, "room-command", detail).await;
     Ok(DONE)
 }
@@ -99,9 +95,10 @@ pub async fn command(
 /// `GET /api/seats/{seat}/thumbnail`.
 ///
 /// # Errors
-/// `not-found` while there is none.
+/// `not-found` while there is none that teachers may see.
 pub async fn thumbnail(State(state): State<TeachState>, Path(seat): Path<u8>) -> Result<Response, Refusal> {
     let seat = Seat::try_from(seat).map_err(|_| ProblemCode::NotFound)?;
+    state.room.now().thumbnail(seat).ok_or(ProblemCode::NotFound)?;
     let picture = state.thumbnails.get(seat).ok_or(ProblemCode::NotFound)?;
     let mut response = picture.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));

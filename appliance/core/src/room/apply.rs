@@ -32,6 +32,7 @@ impl Room {
         let program_before = self.program();
         let lesson_before = self.lesson.as_ref().map(|lesson| lesson.id.clone());
         let attended = self.attendance();
+        let pictured = self.pictured();
         let mut effects = self.change(input, now)?;
         // First, so that a reader who stops at the end of the lesson has all of it.
         let seen = lesson_before.map(|lesson| self.settle(&before, &lesson, now)).unwrap_or_default();
@@ -41,6 +42,7 @@ impl Room {
         if program != program_before {
             effects.push(Effect::Program(program));
         }
+        effects.extend(self.forget_thumbnails(pictured, now));
         self.seq += 1;
         Ok(effects)
     }
@@ -62,7 +64,12 @@ impl Room {
                 Ok(vec![])
             }
             Input::Thumbnail { pass, version } => {
-                self.place_mut(&pass)?.thumbnail = Some(version);
+                let place = self.place_mut(&pass)?;
+                if place.wish == Wish::Idle {
+                    return Err(ProblemCode::NotApproved);
+                }
+                place.thumbnail = place.thumbnail.max(Some(version));
+                place.thumbnail_at = now;
                 Ok(vec![])
             }
             Input::SourceLive { source, live } => {
@@ -116,6 +123,23 @@ impl Room {
                 Ok(self.home_tick(now))
             }
         }
+    }
+
+    /// The seats with a small picture, and its version.
+    fn pictured(&self) -> Vec<(Seat, u64)> {
+        let seats = self.lesson.iter().flat_map(|lesson| &lesson.seats);
+        seats.filter_map(|(seat, place)| Some((*seat, place.thumbnail?))).collect()
+    }
+
+    /// A small picture lives as long as its student asks or shares and is there (R-CAST-3). `before` are those there were.
+    fn forget_thumbnails(&mut self, before: Vec<(Seat, u64)>, now: Millis) -> Effects {
+        for place in self.lesson.iter_mut().flat_map(|lesson| lesson.seats.values_mut()) {
+            if place.wish == Wish::Idle || place.thumbnail_until().is_some_and(|until| until <= now) {
+                place.thumbnail = None;
+            }
+        }
+        let gone = before.into_iter().filter(|(seat, _)| self.thumbnail(*seat).is_none());
+        gone.map(|(seat, version)| Effect::ForgetThumbnail { seat, version }).collect()
     }
 
     /// What is seen on the panel decides the evidence (R-CAST-4): on the stage, live, and not paused.
@@ -185,6 +209,7 @@ impl Room {
             gone_at: now,
             live: false,
             thumbnail: None,
+            thumbnail_at: 0,
         };
         self.holder = Some(who);
         self.stage.clear();
@@ -352,7 +377,6 @@ impl Room {
             }
             StudentCommand::Stop => {
                 place.wish = Wish::Idle;
-                place.thumbnail = None;
                 Ok(self.stop_sharing(pass.seat))
             }
             StudentCommand::Leave => {
@@ -461,5 +485,11 @@ impl Place {
         self.pages = 0;
         self.live = false;
         self.thumbnail = None;
+    }
+
+    /// When the small picture of a student who is not there any more is too old.
+    pub(super) fn thumbnail_until(&self) -> Option<Millis> {
+        let gone = self.thumbnail.is_some() && self.pages == 0;
+        gone.then(|| self.gone_at.max(self.thumbnail_at) + SEAT_GRACE)
     }
 }

@@ -183,6 +183,13 @@ pub enum Input {
 pub enum Effect {
     /// End the media session of this source, if there is one.
     CloseSource(SourceId),
+    /// Forget the small picture of this seat.
+    ForgetThumbnail {
+        /// Whose.
+        seat: Seat,
+        /// The newest version to forget; a newer one is of whoever asked since.
+        version: u64,
+    },
     /// Forward nothing of this source, or forward it again (R-POL-7: the teacher pauses all screens).
     Pause {
         /// Which source.
@@ -295,6 +302,9 @@ pub(crate) struct Place {
     pub(crate) live: bool,
     #[serde(skip)]
     pub(crate) thumbnail: Option<u64>,
+    /// When it came.
+    #[serde(skip)]
+    pub(crate) thumbnail_at: Millis,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -373,11 +383,19 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Takes up a kept state after a restart. The sequence number jumps ahead of any that was shown before, and
-    /// every student gets the grace to come back.
+    /// An empty room. Its sequence number is ahead of any that was shown before `now`, whatever became of the kept state.
+    #[must_use]
+    pub fn new(now: Millis) -> Self {
+        Self { seq: now.max(1), ..Self::default() }
+    }
+
+    /// Takes up a kept state after a restart. Every student gets the grace to come back.
+    ///
+    /// What was kept may be old: changes that need not survive are not written, but pages have seen their numbers. So the
+    /// sequence number goes on from the time in milliseconds, which no room reaches by counting its changes.
     #[must_use]
     pub fn restored(mut self, now: Millis) -> Self {
-        self.seq += 1_000;
+        self.seq = (self.seq + 1_000).max(now);
         if let Some(lesson) = &mut self.lesson {
             for place in lesson.seats.values_mut() {
                 place.gone_at = now;
@@ -461,11 +479,17 @@ impl Room {
         }
     }
 
+    /// Version of the seat's small picture that teachers may look at.
+    pub fn thumbnail(&self, seat: Seat) -> Option<u64> {
+        self.lesson.as_ref()?.seats.get(&seat)?.thumbnail
+    }
+
     /// When [`Input::Tick`] is due, if ever.
     pub fn next_deadline(&self) -> Option<Millis> {
         let lesson = self.lesson.as_ref()?;
         let permits = lesson.permits.iter().map(|permit| permit.until);
-        lesson.open_until.into_iter().chain(lesson.home.next_deadline()).chain(permits).min()
+        let thumbnails = lesson.seats.values().filter_map(Place::thumbnail_until);
+        lesson.open_until.into_iter().chain(lesson.home.next_deadline()).chain(permits).chain(thumbnails).min()
     }
 
     fn place(&self, pass: &Pass) -> Result<&Place, ProblemCode> {

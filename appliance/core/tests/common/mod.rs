@@ -22,7 +22,8 @@ pub struct Class30 {
 
 impl Class30 {
     pub fn new() -> Self {
-        Self { room: Room::default(), now: 1_000_000, fresh: 0 }
+        let now = 1_000_000;
+        Self { room: Room::new(now), now, fresh: 0 }
     }
 
     pub fn in_lesson() -> Self {
@@ -112,7 +113,25 @@ impl Class30 {
     }
 
     pub fn restart(&mut self) {
-        let kept = serde_json::to_string(&self.room).unwrap();
-        self.room = serde_json::from_str::<Room>(&kept).unwrap().restored(self.now);
+        self.crash(&self.kept());
+    }
+
+    /// The state as the shell keeps it.
+    pub fn kept(&self) -> String {
+        serde_json::to_string(&self.room).unwrap()
+    }
+
+    /// Begins anew with what was kept some time ago.
+    pub fn crash(&mut self, kept: &str) {
+        self.room = serde_json::from_str::<Room>(kept).unwrap().restored(self.now);
+    }
+
+    /// A change that need not survive a restart and is not kept, as most are.
+    pub fn passing(&mut self) {
+        self.room.apply(Input::PanelWaiting(self.room.seq() % 2 == 0), self.now).unwrap();
+    }
+
+    pub fn thumbnail(&mut self, pass: &Pass, version: u64) -> Result<Vec<Effect>, ProblemCode> {
+        self.room.apply(Input::Thumbnail { pass: pass.clone(), version }, self.now)
     }
 }

@@ -17,6 +17,17 @@ describe('resuming the feed', () => {
     expect(resume.seq).toBe(7);
   });
 
+  it('takes the first view of a new connection whatever its number: the hub may have lost count', () => {
+    const resume = new Resume<string>();
+    resume.take({ type: 'view', seq: 7000, now: 0, view: 'before the crash' });
+    expect(resume.take({ type: 'view', seq: 8, now: 0, view: 'old' })).toEqual({});
+    resume.connected();
+    expect(resume.query()).toBe('?after=7000');
+    expect(resume.take({ type: 'view', seq: 8, now: 0, view: 'after it' })).toEqual({ view: 'after it' });
+    expect(resume.take({ type: 'view', seq: 7, now: 0, view: 'old' })).toEqual({});
+    expect(resume.seq).toBe(8);
+  });
+
   it('stays where it is on a sign of life and ends on a farewell', () => {
     const resume = new Resume<string>();
     resume.take({ type: 'view', seq: 7, now: 0, view: 'a' });

@@ -16,14 +16,25 @@ const OPEN_WITHIN = 4_000;
 /** Decides what an envelope changes. Knows no socket and no clock. */
 export class Resume<V> {
   seq: number | null = null;
+  /**
+   * Nothing has been said on this connection yet. What is said first counts whatever its number: it is the room as it is,
+   * also of a hub that has lost count because its clock was set back.
+   */
+  private anew = true;
+
+  connected(): void {
+    this.anew = true;
+  }
 
   take(envelope: Envelope<V>): { view?: V; bye?: ProblemCode } {
     switch (envelope.type) {
       case 'view':
-        if (this.seq !== null && envelope.seq < this.seq) return {};
+        if (!this.anew && this.seq !== null && envelope.seq < this.seq) return {};
+        this.anew = false;
         this.seq = envelope.seq;
         return { view: envelope.view };
       case 'current':
+        this.anew = false;
         return {};
       case 'bye':
         return { bye: envelope.code };
@@ -80,6 +91,7 @@ export class Feed<V> {
     this.watch(OPEN_WITHIN);
     socket.onopen = () => {
       this.refusals = 0;
+      this.resume.connected();
       this.on.online(true);
       if (this.broken) this.on.returned?.();
       this.broken = false;
