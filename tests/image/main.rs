@@ -1,6 +1,6 @@
 //! The image as a school gets it: flashed, its card written at another computer, switched on, used. `make test-image`
 //! makes the image first. Everything in there is emulated and slow, so the waits are long; nothing is left out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{
     path::PathBuf,
