@@ -51,7 +51,7 @@ impl Pairing {
     pub fn begin(&mut self, id: String, code: String, name: String, from: IpAddr, now: Millis) {
         self.forget_old(now);
         // A code must name one panel only; the newer one has it. Who is paired fetches its token in peace.
-        self.guests.retain(|guest| guest.code != code && (guest.from != from || guest.stage != Stage::Waiting));
+        self.guests.retain(|guest| guest.stage != Stage::Waiting || (guest.code != code && guest.from != from));
         if self.guests.len() >= MOST_WAITING {
             self.guests.remove(0);
         }

@@ -39,3 +39,22 @@ pub fn stream(bytes: &[u8], cut: usize) {
     assert_eq!(all.map(|taken| bytes.len() - taken), Ok(waiting.len()));
     assert_eq!(whole, pieces);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{datagram, sdp, stream};
+
+    proptest! {
+        #[test]
+        fn each_entry_takes_whatever_comes(bytes in prop::collection::vec(0u8..8, 0..200), cut in 0usize..250) {
+            // Small numbers, so that many frames are whole.
+            stream(&bytes, cut);
+            datagram(&bytes);
+            let answer = [&[1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &bytes].concat();
+            datagram(&answer);
+            sdp(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 mod cert;
 mod commands;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod handle;
 mod hub;
