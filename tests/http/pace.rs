@@ -214,18 +214,16 @@ async fn one_address_does_not_take_all_places() -> Result<()> {
         socket.bind((Ipv4Addr::new(127, 0, 0, 9), 0).into())?;
         crowd.push(socket.connect(at).await?);
     }
-    let began = Instant::now();
-    // The newest are hung up on at once, not when their time is over.
-    let end = async {
-        for stream in crowd.iter_mut().skip(512) {
-            let _ = stream.read(&mut [0; 8]).await;
-        }
-    };
-    timeout(Duration::from_secs(8), end).await.context("one address may open any number of connections")?;
-    assert!(began.elapsed() < Duration::from_secs(8));
+    // So many are hung up on at once, not when their time is over; which ones is a matter of luck.
+    let over = |stream: &&TcpStream| !matches!(stream.try_read(&mut [0; 8]), Err(error) if error.kind() == ErrorKind::WouldBlock);
+    wait_for("those over the bound to be hung up on", Duration::from_secs(8), async || {
+        let over = crowd.iter().filter(over).count();
+        ensure!(over >= 20, "{over} of 20");
+        Ok(())
+    })
+    .await?;
     hub.anyone()?.get("/api/room").await?.done()?;
-    let early = crowd.iter().take(512).filter(|stream| stream.try_read(&mut [0; 8]).is_ok()).count();
-    assert_eq!(early, 0, "those within the bound are let in");
+    assert_eq!(crowd.iter().filter(over).count(), 20, "those within the bound are let in");
     Ok(())
 }
 
