@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 run=(build-essential cmake pkg-config libssl-dev nodejs npm
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libpango1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-    gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-gl gstreamer1.0-x fonts-noto-cjk ca-certificates curl)
+    gstreamer1.0-libav gstreamer1.0-nice gstreamer1.0-gl gstreamer1.0-x fonts-noto-cjk fonts-noto-color-emoji ca-certificates curl)
 test=(chromium chromium-driver xvfb gstreamer1.0-tools python3-gi gir1.2-gst-plugins-bad-1.0 iproute2 nftables
     curl procps systemd coturn haproxy openssh-server openssh-client bind9-dnsutils unbound
     libreoffice-calc python3-venv)

@@ -5,6 +5,7 @@ import { captureCamera, capturePicture, captureScreen, type Capture } from '../l
 import { t, type Key } from '../lib/i18n';
 import type { LinkState } from '../lib/link';
 import type { SeatPass, Sharing, StudentCommand, StudentView } from '../lib/protocol';
+import { Tabs } from '../lib/tabs';
 import { thumbnails } from '../lib/thumbnail';
 import { complain, say } from '../lib/toasts.svelte';
 import { Publisher, type Hint } from '../lib/whip';
@@ -16,13 +17,18 @@ export class Share {
   hint = $state<Hint>('detail');
   /** A chooser is open or the hub is being asked. */
   busy = $state(false);
+  /** Another page shares for this seat, so this one stopped: another tab, or one on another device. */
+  elsewhere = $state<'tab' | 'device' | null>(null);
 
   private view: StudentView | null = null;
   private before: Sharing = 'off';
   private publisher: Publisher | null = null;
   private stopThumbnails: (() => void) | null = null;
+  private readonly tabs: Tabs;
 
-  constructor(private readonly pass: SeatPass) {}
+  constructor(private readonly pass: SeatPass) {
+    this.tabs = new Tabs(pass.source, () => this.giveWay('tab'));
+  }
 
   screen = (): Promise<void> => this.choose(captureScreen(), 'join.denied');
   camera = (): Promise<void> => this.choose(captureCamera(), 'join.no-camera');
@@ -33,6 +39,7 @@ export class Share {
     this.view = view;
     const ended = this.before !== 'off' && view.sharing === 'off';
     this.before = view.sharing;
+    if (view.sharing === 'off') this.elsewhere = null;
     if (ended && this.capture && !this.busy) {
       this.letGo();
       say(t('join.declined'), 'error');
@@ -48,6 +55,7 @@ export class Share {
   /** Ends sharing by the student's will. */
   stop = async (): Promise<void> => {
     this.letGo();
+    this.elsewhere = null;
     this.before = 'off';
     await this.command({ do: 'stop' });
   };
@@ -62,6 +70,19 @@ export class Share {
     for (const track of this.capture?.stream.getVideoTracks() ?? []) track.contentHint = hint;
     this.publisher?.prefer(hint);
   };
+
+  /** The page goes. */
+  close(): void {
+    this.letGo();
+    this.tabs.close();
+  }
+
+  /** Another page shares from now on: two would take the place from each other for ever. */
+  private giveWay(to: 'tab' | 'device'): void {
+    if (!this.capture) return;
+    this.letGo();
+    this.elsewhere = to;
+  }
 
   /** Gives everything back. Also when the page leaves the lesson. */
   letGo(): void {
@@ -82,7 +103,7 @@ export class Share {
       this.letGo();
       this.take(capture);
       await this.command({ do: 'ask' });
-      this.settle();
+      if (this.capture === capture) this.begin(capture);
     } catch (error) {
       const byPerson = error instanceof DOMException && /denied by system/i.test(error.message);
       say(t(byPerson ? 'join.denied-system' : refusal), 'error');
@@ -93,15 +114,23 @@ export class Share {
 
   private take(capture: Capture): void {
     this.capture = capture;
+    this.elsewhere = null;
     this.hint = capture.kind === 'camera' ? 'motion' : 'detail';
     for (const track of capture.stream.getVideoTracks()) {
       track.contentHint = this.hint;
       // The browser's own "stop sharing" bar, or an unplugged camera.
       track.addEventListener('ended', () => this.capture === capture && void this.stop());
     }
+  }
+
+  /** The hub knows that the student wants to share: from now on the teacher sees a small picture. */
+  private begin(capture: Capture): void {
+    this.tabs.claim();
+    this.stopThumbnails?.();
     this.stopThumbnails = thumbnails(capture.stream, (jpeg) => {
       void request('PUT', '/api/student/thumbnail', { token: this.pass.token, body: jpeg }).catch(() => undefined);
     });
+    this.settle();
   }
 
   private async command(body: StudentCommand): Promise<void> {
@@ -127,7 +156,9 @@ export class Share {
       this.publisher = new Publisher(`/whip/${this.pass.source}`, this.pass.token, capture.stream, (state, failure) => {
         this.link = state;
         this.failure = failure ?? null;
+        if (state === 'taken') this.giveWay('device');
       });
+      this.publisher.single = true;
       this.publisher.want(view.wanted);
       this.publisher.prefer(this.hint);
       this.publisher.start();

@@ -30,13 +30,20 @@ const of = (kind: Kind, stream: MediaStream): Capture => ({
   release: () => stream.getTracks().forEach((track) => track.stop()),
 });
 
+/**
+ * A screen on which nothing moves still gives so many pictures a second. By themselves browsers give one: when that is lost,
+ * nobody knows before the next one, and the panel has said "signal lost" by then.
+ */
+const FEWEST = 5;
+
 /** Must be called straight from a tap: browsers open the chooser only then. */
 export async function captureScreen(): Promise<Capture> {
   const height = tallest();
-  const stream = await navigator.mediaDevices.getDisplayMedia({
-    video: { width: { max: (height * 16) / 9 }, height: { max: height }, frameRate: { ideal: 30, max: 30 } },
-    audio: true,
-  });
+  const video = { width: { max: (height * 16) / 9 }, height: { max: height }, frameRate: { ideal: 30, max: 30 } };
+  const stream = await navigator.mediaDevices.getDisplayMedia({ video, audio: true });
+  // The chooser takes no lower bound, the track does.
+  const flowing = { ...video, frameRate: { ...video.frameRate, min: FEWEST } };
+  for (const track of stream.getVideoTracks()) await track.applyConstraints(flowing).catch(() => undefined);
   return of('screen', stream);
 }
 

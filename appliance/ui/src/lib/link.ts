@@ -5,6 +5,7 @@
 
 import { asFailure, type Failure } from './api';
 import { Backoff } from './backoff';
+import { Rival } from './rival';
 import { MediaSession } from './session';
 
 /** How long a broken path may take to come back before the session is opened anew, in milliseconds. */
@@ -12,13 +13,19 @@ const HEAL_WITHIN = 2500;
 /** How long a new session may take to connect, in milliseconds. */
 const CONNECT_WITHIN = 5000;
 
-export type LinkState = 'connecting' | 'up' | 'waiting' | 'closed';
+/** `taken`: another page has the place, this one has stopped for good. */
+export type LinkState = 'connecting' | 'up' | 'waiting' | 'closed' | 'taken';
 
 export abstract class MediaLink {
   protected session: MediaSession | null = null;
   private readonly backoff = new Backoff();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private state: LinkState = 'connecting';
+  private readonly rival = new Rival();
+  /** The session in hand has been up. */
+  private wasUp = false;
+  /** Only one page can have the place: this one gives way rather than fight for it. */
+  single = false;
   /** Outside the room: the hub is asked for a relay first. */
   relayed = false;
 
@@ -56,8 +63,12 @@ export abstract class MediaLink {
   }
 
   stop(): void {
-    if (this.state === 'closed') return;
-    this.set('closed');
+    this.end('closed');
+  }
+
+  private end(state: 'closed' | 'taken'): void {
+    if (this.over) return;
+    this.set(state);
     clearTimeout(this.timer);
     removeEventListener('online', this.check);
     removeEventListener('pagehide', this.leaving);
@@ -72,7 +83,7 @@ export abstract class MediaLink {
   }
 
   private get over(): boolean {
-    return this.state === 'closed';
+    return this.state === 'closed' || this.state === 'taken';
   }
 
   private async connect(): Promise<void> {
@@ -81,6 +92,7 @@ export abstract class MediaLink {
     const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     const session = new MediaSession(pc, this.token);
     this.session = session;
+    this.wasUp = false;
     pc.addEventListener('connectionstatechange', () => this.watch(session));
     try {
       if (this.relayed) await session.findRelay(this.endpoint);
@@ -110,6 +122,7 @@ export abstract class MediaLink {
       case 'connected':
         clearTimeout(this.timer);
         this.backoff.reset();
+        this.wasUp = true;
         this.set('up');
         break;
       case 'disconnected':
@@ -118,16 +131,23 @@ export abstract class MediaLink {
         void this.heal(session);
         break;
       case 'closed':
-        this.later(this.backoff.next());
+        this.gone(this.backoff.next());
         break;
     }
+  }
+
+  /** The hub has ended the session. */
+  private gone(retry: number): void {
+    if (this.wasUp && this.single && this.rival.took()) this.end('taken');
+    else this.later(retry);
+    this.wasUp = false;
   }
 
   private async heal(session: MediaSession): Promise<void> {
     this.later(HEAL_WITHIN);
     const outcome = await session.restartIce();
     if (this.over || this.session !== session) return;
-    if (outcome === 'gone') this.later(0);
+    if (outcome === 'gone') this.gone(0);
     else if (outcome === 'unreachable') this.later(this.backoff.next());
     // A connection that never broke changes no state that `watch` could see.
     else if (session.pc.connectionState === 'connected') clearTimeout(this.timer);
@@ -136,6 +156,7 @@ export abstract class MediaLink {
   /** The way to the hub may have changed, or the hub may be a new one: makes sure that the session still lives. */
   check = (): void => {
     if (this.over || !this.session) return;
+    this.rival.forgive();
     if (this.state === 'waiting') this.later(0);
     else if (this.session.pc.remoteDescription) void this.heal(this.session);
   };

@@ -3,6 +3,7 @@
 import { asFailure } from '../lib/api';
 import { captureScreen, type Capture } from '../lib/capture';
 import { t } from '../lib/i18n';
+import { Tabs } from '../lib/tabs';
 import { complain, say } from '../lib/toasts.svelte';
 import { Publisher } from '../lib/whip';
 import type { RoomControl } from './room.svelte';
@@ -14,8 +15,16 @@ export class OwnScreen {
   on = $state(false);
   private capture: Capture | null = null;
   private publisher: Publisher | null = null;
+  private readonly tabs = new Tabs('teacher', () => this.giveWay());
 
   constructor(private readonly room: RoomControl) {}
+
+  /** Another page of this teacher shares from now on: two would take the place from each other for ever. */
+  private giveWay(): void {
+    if (!this.on) return;
+    say(t('teach.my-screen-elsewhere'), 'error');
+    void this.stop(false);
+  }
 
   toggle = (): void => void (this.on ? this.stop(true) : this.start());
 
@@ -29,11 +38,14 @@ export class OwnScreen {
     this.on = true;
     const { stream } = this.capture;
     for (const track of stream.getVideoTracks()) track.addEventListener('ended', () => void this.stop(true));
-    this.publisher = new Publisher('/whip/teacher', undefined, stream, (_, failure) => {
+    this.tabs.claim();
+    this.publisher = new Publisher('/whip/teacher', undefined, stream, (state, failure) => {
+      if (state === 'taken') this.giveWay();
       if (!failure || !FINAL.has(asFailure(failure).code)) return;
       complain(failure);
       void this.stop(false);
     });
+    this.publisher.single = true;
     this.publisher.prefer('detail');
     this.publisher.start();
     if (!(await this.room.show('teacher'))) void this.stop(false);
