@@ -138,3 +138,38 @@ fn file(name: &str) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{
+        media::{self, Limits, MediaConfig},
+        store,
+    };
+
+    #[tokio::test]
+    async fn a_hub_without_its_media_thread_says_so_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (media, _events) = media::start(MediaConfig {
+            udp: any.into(),
+            tcp: None,
+            addresses: vec![any.ip()],
+            data_dir: folder.path().into(),
+            limits: Limits::default(),
+        })
+        .unwrap();
+        let opened = store::open(folder.path(), 0).unwrap();
+        let state = || PagesState {
+            facts: Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None }),
+            health: Health::new(media.clone(), opened.store.rooms()),
+        };
+        assert_eq!(health(State(state())).await, (StatusCode::OK, "ok\n"));
+        media.stop().await.unwrap();
+        assert_eq!(health(State(state())).await, (StatusCode::SERVICE_UNAVAILABLE, "not well\n"));
+        tokio::task::spawn_blocking(move || opened.keeper.close()).await.unwrap();
+    }
+}
