@@ -15,4 +15,5 @@ mod loss;
 mod policy;
 mod restart;
 mod room;
+mod still;
 mod tools;
