@@ -53,6 +53,10 @@ run: need-run build ## start the box with a demo class and, with a display, the 
 test: need-test ui ## every test, from the unit to the classroom
 	@tests/run.sh
 
+.PHONY: day
+day: need-test ui ## a school day with every part, from the morning to the backup; prints the timetable
+	@tests/run.sh build day
+
 .PHONY: lint
 lint: ## format, lints, types of the pages
 	cargo fmt --all --check

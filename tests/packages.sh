@@ -18,6 +18,14 @@ deb=(dpkg-dev)
 image=(dpkg-dev mmdebstrap debian-archive-keyring e2fsprogs)
 emulator=(qemu-system-x86 ovmf mtools)
 
+# Ubuntu has Chromium only as a snap, which can't see the tests' folders: there a browser comes from its maker.
+browser=target/tools/browser
+from_maker=
+if [[ " $* " == *" test "* ]] && grep -qx 'ID=ubuntu' /etc/os-release && ! command -v chromedriver >/dev/null; then
+    from_maker=yes
+    test=(libnss3 libgbm1 libatk-bridge2.0-0t64 libasound2t64 libxkbcommon0 libxcomposite1 libxdamage1 libxrandr2 "${test[@]:2}")
+fi
+
 missing=()
 for job in "$@"; do
     declare -n packages=$job
@@ -67,6 +75,15 @@ if [[ " $* " == *" test "* && ! -e $lrs/.ready ]]; then
     python3 -m venv $lrs
     $lrs/bin/pip install -q --disable-pip-version-check 'ralph-malph[lrs]==5.1.0' 'requests<3'
     touch $lrs/.ready
+fi
+
+if [[ -n $from_maker && ! -e $browser/.ready ]]; then
+    echo "· fetching the browser that the tests drive"
+    for program in chrome chromedriver; do
+        npx --yes @puppeteer/browsers install "$program@stable" --path $browser
+        ln -sfn "$(cd $browser && echo "$program"/*/*/"$program")" "$browser/$program.program"
+    done
+    touch $browser/.ready
 fi
 
 if ! command -v cargo >/dev/null; then

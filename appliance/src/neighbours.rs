@@ -192,9 +192,7 @@ mod tests {
     /// In a network namespace of this thread; only root may make one.
     #[test]
     fn cards_of_both_families_are_told_without_delay() {
-        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
-            return;
-        }
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("this test needs root: run `make test`");
         let ip = |arguments: &str| {
             let status = Command::new("ip").args(arguments.split(' ')).status().expect("iproute2 is installed");
             assert!(status.success(), "ip {arguments}");

@@ -136,17 +136,23 @@ pub async fn keep(mut sources: Sources) {
                 new = true;
             }
         }
-        // The room changes with every thumbnail; only a new lesson or permit is news here.
+        // The room changes with every thumbnail; only a new lesson or permit is news here. What was written is compared, as
+        // waiting for a change already counts as having seen it.
         let lesson = sources.room.borrow_and_update().policy_lesson();
-        new |= written.as_ref().is_some_and(|before| before.lesson != lesson);
-        new |= sources.registered.has_changed().unwrap_or(false) || sources.addresses.has_changed().unwrap_or(false);
+        let registered = sources.registered.borrow_and_update().clone();
+        let addresses = sources.addresses.borrow_and_update().clone();
+        new |= written.as_ref().is_some_and(|before| {
+            before.lesson != lesson
+                || before.addresses != addresses
+                || before.register_in_use != registered.in_use
+                || before.devices != registered.devices
+        });
         if let Some(document) = document.as_ref().filter(|_| new) {
-            let registered = sources.registered.borrow_and_update().clone();
             let snapshot = Snapshot {
                 schema: Snapshot::SCHEMA,
                 written_at: clock::now(),
                 names: sources.names.clone(),
-                addresses: sources.addresses.borrow_and_update().clone(),
+                addresses,
                 lesson,
                 register_in_use: registered.in_use,
                 devices: registered.devices.clone(),

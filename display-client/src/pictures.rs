@@ -231,7 +231,7 @@ impl Page<'_> {
                 self.header(&bar.room, bar.class_name.as_deref(), clock);
                 self.centred(0.46, Type { bold: false, ..self.white(0.32) }, &clock.time);
                 self.centred(0.70, self.grey(0.055), self.house.say("no-lesson"));
-                self.centred(0.86, self.grey(0.045), spoken(&bar.join_url));
+                self.centred(0.79, self.grey(0.045), spoken(&bar.join_url));
             }
         }
         if let Some(notice) = &bar.notice {

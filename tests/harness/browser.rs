@@ -99,7 +99,7 @@ impl Browser {
         fs::create_dir_all(&home)?;
         let port = ports::free()?;
         let log = fs::File::create(home.join("chromedriver.log"))?;
-        let driver = Owned::spawn("chromedriver", |command| {
+        let driver = Owned::spawn(fetched("chromedriver").unwrap_or_else(|| "chromedriver".into()), |command| {
             command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(log);
             // Chromium wants writable homes, also where the user has none.
             command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join("config"));
@@ -347,8 +347,18 @@ fn inside(netns: &str, binary: &Path, home: &Path) -> Result<PathBuf> {
     Ok(launcher)
 }
 
-/// The browser of this machine: Debian's, Ubuntu's or Google's. The binary rather than a launcher script if both exist.
+/// What `tests/packages.sh` has fetched where the distribution has no browser that can be driven.
+fn fetched(program: &str) -> Option<PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    let target = test.ancestors().find(|path| path.ends_with("target"))?;
+    Some(target.join("tools/browser").join(format!("{program}.program"))).filter(|path| path.exists())
+}
+
+/// The browser of this machine: Debian's or Google's. The binary rather than a launcher script if both exist.
 fn chromium() -> Option<PathBuf> {
+    if let Some(fetched) = fetched("chrome") {
+        return Some(fetched);
+    }
     ["/usr/lib/chromium/chromium", "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
         .into_iter()
         .map(PathBuf::from)

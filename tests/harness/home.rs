@@ -134,9 +134,19 @@ impl Student {
     pub async fn sees_the_room(&self, within: Duration) -> Result<u64> {
         let fresh = "(list => list.length > 1 && list[0][1] !== list[1][1] \
                      && list.every(([when, stamp]) => ((when >>> 0) - stamp >>> 0) < 3000))(window.seen.slice(-2))";
-        self.page.browser.wait_for(fresh, within).await.context("the room's picture at home")?;
+        if let Err(error) = self.page.browser.wait_for(fresh, within).await {
+            return Err(error.context(format!("the room's picture at home: {}", self.video().await)));
+        }
         let age = self.page.browser.eval("(([when, stamp]) => (when >>> 0) - stamp >>> 0)(window.seen.at(-1))").await?;
         age.as_u64().context("an age")
+    }
+
+    /// How the page's video is, for who looks for the cause.
+    async fn video(&self) -> String {
+        const HOW: &str = "(v => ({ at: v.currentTime, width: v.videoWidth, paused: v.paused, ready: v.readyState, \
+             frames: v.getVideoPlaybackQuality().totalVideoFrames, seen: window.seen.slice(-3), now: Date.now(), \
+             tracks: v.srcObject?.getTracks().map(t => [t.kind, t.readyState, t.muted]) }))(document.querySelector('video'))";
+        self.page.browser.eval(HOW).await.map_or_else(|error| format!("{error:#}"), |how| how.to_string())
     }
 
     /// Waits for the first picture without the time in it that came after `since` (milliseconds since 1970): another

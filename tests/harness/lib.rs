@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod clip;
+pub mod device;
 pub mod flaky;
 pub mod home;
 pub mod hub;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod lrs;
 pub mod netns;
 pub mod origin;
+pub mod outside;
 pub mod pages;
 pub mod panel;
 pub mod people;

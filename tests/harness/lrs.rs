@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{ports, proc::Owned, wait::wait_for};
+use crate::{netns::Ns, ports, proc::Owned, wait::wait_for};
 
 /// It imports many models before it serves.
 const START: Duration = Duration::from_secs(60);
@@ -30,6 +30,11 @@ impl Lrs {
 
     /// Starts a store that keeps its statements in `folder` and waits until it serves.
     pub async fn start(folder: &Path) -> Result<Self> {
+        Self::start_on(None, folder).await
+    }
+
+    /// [`Lrs::start`] on a machine of a private network: on its loopback. To be called inside ([`Ns::block_on`]).
+    pub async fn start_on(ns: Option<&Ns>, folder: &Path) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
         let python = std::env::current_exe()?;
         let target = python.ancestors().find(|path| path.ends_with("target")).context("the target folder")?;
@@ -39,7 +44,11 @@ impl Lrs {
         let port = ports::free()?;
         let log = fs::File::create(folder.join("lrs.log"))?;
         let (first, second) = (log.try_clone()?, log);
-        let process = Owned::spawn(&python, |command| {
+        let outer = if ns.is_some() { Path::new("ip") } else { &python };
+        let process = Owned::spawn(outer, |command| {
+            if let Some(ns) = ns {
+                command.args(["netns", "exec", ns.name()]).arg(&python);
+            }
             command
                 .arg(root.join("tests/interop/lrs.py"))
                 .arg(port.to_string())
@@ -48,6 +57,8 @@ impl Lrs {
                 .stderr(second);
         })?;
         let lrs = Self { _process: process, folder: folder.into(), port };
+        // Both TLS stacks may be linked in; the client wants a process-wide choice. A second call changes nothing.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
         let address = format!("http://127.0.0.1:{port}/__heartbeat__");
         wait_for("the learning record store", START, async || {

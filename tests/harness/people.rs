@@ -222,6 +222,17 @@ impl Caller {
         self.post("/api/student/command", &command).await?.done().with_context(|| format!("{command:?}"))
     }
 
+    /// Imports a list (`students`, `devices`) as the office does: looks at the preview, then takes it. As the office.
+    pub async fn import(&self, list: &str, file: &str) -> Result<()> {
+        let send = async |way: String| {
+            let request = self.request(Method::POST, &way).header("content-type", "application/octet-stream");
+            self.send(request.body(file.to_owned())).await
+        };
+        let shown: Value = send(format!("/api/school/import?list={list}")).await?.json()?;
+        let plan = shown["plan"].as_str().context("plan")?.to_owned();
+        send(format!("/api/school/import/apply?list={list}&plan={plan}")).await?.done()
+    }
+
     /// Makes a class with students on the seats 1 to `count` and gives its id. As a teacher.
     pub async fn make_class(&self, count: u8) -> Result<i64> {
         let students: Vec<Value> = (1..=count).map(|n| json!({ "seat": n, "name": format!("學生{n}") })).collect();

@@ -11,30 +11,19 @@ use harness::{
     netns::{Lan, Ns},
     people::Caller,
 };
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::room::{HUB, TABLETS};
 
-async fn import(office: &Caller, list: &str, file: &str) -> Result<()> {
-    let send = async |way: String| {
-        let request = office.request(Method::POST, &way).header("content-type", "application/octet-stream");
-        office.send(request.body(file.to_owned())).await
-    };
-    let shown: Value = send(format!("/api/school/import?list={list}")).await?.json()?;
-    let plan = shown["plan"].as_str().context("plan")?.to_owned();
-    send(format!("/api/school/import/apply?list={list}&plan={plan}")).await?.done()
-}
-
 /// Three students with consent; 1 and 2 have the devices with the cards …:01 and …:02.
 pub(crate) async fn school(office: &Caller) -> Result<i64> {
-    import(
-        office,
-        "students",
-        "學號,姓名,班級,座號\n101,王小明,五年三班,1\n102,李美華,五年三班,2\n103,張家豪,五年三班,3\n",
-    )
-    .await?;
-    import(office, "devices", "機型,MAC\niPad,ac:de:48:00:00:01\niPad,ac:de:48:00:00:02\n").await?;
+    office
+        .import(
+            "students",
+            "學號,姓名,班級,座號\n101,王小明,五年三班,1\n102,李美華,五年三班,2\n103,張家豪,五年三班,3\n",
+        )
+        .await?;
+    office.import("devices", "機型,MAC\niPad,ac:de:48:00:00:01\niPad,ac:de:48:00:00:02\n").await?;
     office
         .post("/api/school/consent-texts", &json!({ "title": "同意書", "body": "內容", "renew": false }))
         .await?

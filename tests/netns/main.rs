@@ -7,6 +7,7 @@
 mod agent;
 mod change;
 mod cut;
+mod delay;
 mod devices;
 mod forty;
 mod home;

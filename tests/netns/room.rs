@@ -1,7 +1,7 @@
 //! A classroom's network: hub, panel and tablets on a switch.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -81,14 +81,18 @@ impl Room {
 
     /// A student on a machine of the network who may share, with the load client's prepared picture.
     pub(crate) fn publisher(&self, tasks: &Tasks, host: u8, seat: u8) -> Result<(Student, Publisher)> {
+        self.publisher_at(tasks, Lan::address(host), seat)
+    }
+
+    /// [`Room::publisher`] on a machine that is elsewhere.
+    pub(crate) fn publisher_at(&self, tasks: &Tasks, at: Ipv4Addr, seat: u8) -> Result<(Student, Publisher)> {
         let (anyone, code) = (self.hub.anyone_far()?, self.code.clone());
         let student = tasks.run(async move { anyone.join(&code, seat).await })?;
         self.tell(TeacherCommand::Approve { seat: student.seat })?;
         let (caller, path) = (student.caller.clone(), format!("/whip/{}", student.source));
         let publisher = tasks.run(async move {
             caller.ask(classroom_protocol::StudentCommand::Ask).await?;
-            let address = IpAddr::V4(Lan::address(host));
-            Publisher::start(&caller, &path, Arc::clone(&CLIP), address).await
+            Publisher::start(&caller, &path, Arc::clone(&CLIP), IpAddr::V4(at)).await
         })?;
         Ok((student, publisher))
     }
