@@ -28,7 +28,10 @@ const WATCH: &str = "
     const video = document.querySelector('video'), canvas = document.createElement('canvas');
     const context = canvas.getContext('2d', { willReadFrequently: true });
     window.seen = [];
-    const frame = () => {
+    // A new session gives the element a new stream, and the browser forgets who waited for the old one's next picture.
+    let chain = 0;
+    const frame = own => {
+      if (own !== chain) return;
       const when = Date.now(), width = video.videoWidth, high = Math.floor(video.videoHeight / 8);
       if (width > 0) {
         canvas.width = width; canvas.height = high;
@@ -44,9 +47,14 @@ const WATCH: &str = "
           if (window.seen.length > 2000) window.seen.shift();
         }
       }
-      video.requestVideoFrameCallback(frame);
+      video.requestVideoFrameCallback(() => frame(own));
     };
-    video.requestVideoFrameCallback(frame);";
+    const begin = () => {
+      const own = ++chain;
+      video.requestVideoFrameCallback(() => frame(own));
+    };
+    video.addEventListener('loadeddata', begin);
+    begin();";
 
 /// The personal link of a seat, as the teacher gets it. As a teacher.
 pub async fn link(teacher: &Caller, seat: u8) -> Result<String> {

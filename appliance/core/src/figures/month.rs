@@ -308,7 +308,9 @@ impl<'a> Counted<'a> {
             classes.entry(lesson.class).or_insert_with(of_class);
         }
         // A teacher's lessons with each class as one union, so that two entries of the same hour count once.
-        let mut held: BTreeMap<&str, BTreeMap<Option<i64>, Vec<(Millis, Millis)>>> = BTreeMap::new();
+        type Windows = Vec<(Millis, Millis)>;
+
+        let mut held: BTreeMap<&str, BTreeMap<Option<i64>, Windows>> = BTreeMap::new();
         for lesson in self.facts.lessons.iter().filter(|lesson| lesson.from < lesson.to) {
             let windows = held.entry(&lesson.teacher).or_default().entry(lesson.class).or_default();
             windows.push((lesson.from, lesson.to));

@@ -45,7 +45,7 @@ pub fn device(row: DeviceRow, today: Day) -> Device {
     let begun = row.loans.iter().filter(|loan| Day::of(loan.from) <= today);
     Device {
         // The class of who has or had it last.
-        class: begun.clone().last().and_then(|loan| loan.class),
+        class: begun.clone().next_back().and_then(|loan| loan.class),
         loans: begun
             .map(|loan| Loan {
                 days: Days { from: Day::of(loan.from), to: loan.to.map_or(today, Day::of) },

@@ -91,7 +91,7 @@ pub(super) fn inside(windows: &[Window], now: Millis) -> (bool, Millis) {
         let today = (window.days.contains(&day) && from > minute).then(|| from - minute);
         today.or_else(|| window.days.contains(&tomorrow).then(|| DAY_MINUTES - minute + from))
     });
-    (false, after(begins.min().unwrap_or(DAY_MINUTES).min(DAY_MINUTES).max(1)))
+    (false, after(begins.min().unwrap_or(DAY_MINUTES).clamp(1, DAY_MINUTES)))
 }
 
 #[cfg(test)]

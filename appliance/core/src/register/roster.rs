@@ -59,7 +59,7 @@ pub fn replace(register: &Register, class: ClassId, roster: &[(Seat, String)]) -
         let corrected = |s: &&Student| !register.has_papers(s.id) && !new.values().any(|name| *name == s.name);
         let from = match (named.as_slice(), wanted) {
             ([from], 1) => Some(*from),
-            _ => left.get(&seat).copied().filter(|s| corrected(&s)).map(|_| seat),
+            _ => left.get(&seat).copied().filter(|s| corrected(s)).map(|_| seat),
         };
         found.extend(from.and_then(|from| left.remove(&from)).map(|student| (seat, student)));
     }

@@ -173,7 +173,7 @@ fn is_national_id(text: &str) -> bool {
     }
     let number = letter + 10;
     let weighted: usize = rest.iter().take(8).zip((1..=8).rev()).map(|(digit, weight)| digit * weight).sum();
-    (number / 10 + number % 10 * 9 + weighted + rest[8]) % 10 == 0
+    (number / 10 + number % 10 * 9 + weighted + rest[8]).is_multiple_of(10)
 }
 
 /// The address of a network card, as `aa:bb:cc:dd:ee:ff`.

@@ -89,7 +89,7 @@ fn folded(text: &str) -> String {
 /// The kind of device that a cell names.
 pub(super) fn kind(text: &str) -> Option<Kind> {
     let text = folded(text);
-    let exact = |words: &[String]| words.iter().any(|word| *word == text);
+    let exact = |words: &[String]| words.contains(&text);
     let begins = |words: &[String]| words.iter().any(|word| word.is_ascii() && text.starts_with(word.as_str()));
     let find =
         |fits: &dyn Fn(&[String]) -> bool| WORDS.kinds.iter().find(|(_, words)| fits(words)).map(|(kind, _)| *kind);
