@@ -28,7 +28,7 @@ async fn an_ipad_and_an_android_tablet_are_told_what_they_can_do() -> Result<()>
         tablet.sees(key).await?;
         tablet.sees("join.camera").await?;
         tablet.sees("join.picture").await?;
-        tablet.browser.screenshot(shot(&format!("{key}"))?).await?;
+        tablet.browser.screenshot(shot(key)?).await?;
         let errors: Vec<String> =
             tablet.browser.console().await?.into_iter().filter(|line| line.starts_with("SEVERE")).collect();
         assert!(errors.is_empty(), "{errors:?}");

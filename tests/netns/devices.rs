@@ -51,6 +51,9 @@ fn tablet(lan: &Lan, host: u8, card: u8) -> Result<Ns> {
     Ok(ns)
 }
 
+/// Whether what is told is what should be.
+type Fits<'a> = &'a (dyn Fn(&[(DeviceTrouble, Option<u8>, String)]) -> bool + Sync);
+
 fn told(alerts: &[DeviceAlert]) -> Vec<(DeviceTrouble, Option<u8>, String)> {
     let mut told: Vec<_> =
         alerts.iter().map(|a| (a.what, a.seat.map(u8::from), a.mac.clone().unwrap_or_default())).collect();
@@ -71,7 +74,7 @@ fn strangers_and_swapped_devices_are_told_and_known_ones_are_not() -> Result<()>
         anyhow::Ok((hub, teacher, code))
     })??;
     let far = hub.anyone_far()?;
-    let alerts = |what: &str, fits: &(dyn Fn(&[(DeviceTrouble, Option<u8>, String)]) -> bool + Sync)| {
+    let alerts = |what: &str, fits: Fits<'_>| {
         hub_ns.block_on(|| async {
             let view: TeacherView =
                 teacher.feed(None).await?.view(what, |view: &TeacherView| fits(&told(&view.alerts))).await?;

@@ -279,7 +279,7 @@ impl Peer {
                     let contents = &self.buffer[..size];
                     let media = size > 12 && contents[0] & 0xc0 == 0x80 && !(64..96).contains(&(contents[1] & 0x7f));
                     self.count += usize::from(media);
-                    if self.paused || media && self.lose.is_some_and(|n| self.count % n == 0) {
+                    if self.paused || media && self.lose.is_some_and(|n| self.count.is_multiple_of(n)) {
                         continue;
                     }
                     let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, contents) else { continue };

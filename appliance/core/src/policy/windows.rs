@@ -107,11 +107,11 @@ mod tests {
     #[test]
     fn hours_begin_and_end_to_the_minute() {
         let evening = [Window { days: vec![1, 2, 3, 4, 5], from: 19 * 60, to: 21 * 60 }];
-        assert_eq!(inside(&evening, monday(19 * 60) - 1).0, false);
+        assert!(!inside(&evening, monday(19 * 60) - 1).0);
         assert_eq!(inside(&evening, monday(19 * 60) - 1).1, monday(19 * 60));
         assert_eq!(inside(&evening, monday(19 * 60)), (true, monday(21 * 60)));
         assert_eq!(inside(&evening, monday(21 * 60) - 1), (true, monday(21 * 60)));
-        assert_eq!(inside(&evening, monday(21 * 60)).0, false);
+        assert!(!inside(&evening, monday(21 * 60)).0);
         let saturday = calendar::day("2026-11-28").unwrap().begins() + 20 * 3_600_000;
         assert!(!inside(&evening, saturday).0);
     }

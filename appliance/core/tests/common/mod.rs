@@ -128,7 +128,7 @@ impl Class30 {
 
     /// A change that need not survive a restart and is not kept, as most are.
     pub fn passing(&mut self) {
-        self.room.apply(Input::PanelWaiting(self.room.seq() % 2 == 0), self.now).unwrap();
+        self.room.apply(Input::PanelWaiting(self.room.seq().is_multiple_of(2)), self.now).unwrap();
     }
 
     pub fn thumbnail(&mut self, pass: &Pass, version: u64) -> Result<Vec<Effect>, ProblemCode> {
