@@ -20,8 +20,8 @@ pub struct Crowd {
     all: usize,
 }
 
-/// What counts as one address: hosts of IPv6 have a whole /64 to themselves.
-fn counted(address: IpAddr) -> IpAddr {
+/// What counts as one address, wherever addresses are counted: hosts of IPv6 have a whole /64 to themselves.
+pub fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         other => other,
@@ -39,6 +39,11 @@ impl Crowd {
         self.all += 1;
         *self.each.entry(key).or_default() += 1;
         true
+    }
+
+    /// How many are in.
+    pub fn inside(&self) -> usize {
+        self.all
     }
 
     /// A connection of `address` that had come in has ended.

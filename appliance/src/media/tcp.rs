@@ -3,10 +3,11 @@
 use std::{
     collections::HashMap,
     io::{self, ErrorKind, Read, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
+use appliance_core::crowd::counted;
 use mio::{
     Interest, Registry, Token,
     net::{TcpListener, TcpStream},
@@ -19,6 +20,10 @@ use super::types::Door;
 const QUEUE: usize = 256 * 1024;
 /// A connection that has not brought anything of a session in this time is closed.
 const PROVE_WITHIN: Duration = Duration::from_secs(10);
+/// So many connections of one address (IPv6: of one /64) may have brought nothing of a session yet; a further one is closed
+/// at once, so that nobody holds all places by connecting again and again. A class behind one translator proves itself
+/// within a round trip each.
+const UNPROVEN_EACH: usize = 16;
 const LARGEST: usize = 2048;
 
 /// A frame that is larger than any packet of ours: it is no media client that speaks.
@@ -113,7 +118,7 @@ impl Tcp {
                     return;
                 }
             };
-            if self.connections.len() >= self.limit {
+            if self.connections.len() >= self.limit || self.unproven(remote.ip()) >= UNPROVEN_EACH {
                 continue;
             }
             let token = Token(self.next_token);
@@ -131,6 +136,12 @@ impl Tcp {
             self.tokens.insert(token, remote);
             self.connections.insert(remote, connection);
         }
+    }
+
+    /// How many connections of what counts as this address have not brought anything of a session.
+    fn unproven(&self, address: IpAddr) -> usize {
+        let own = counted(address);
+        self.connections.iter().filter(|(remote, it)| !it.proven && counted(remote.ip()) == own).count()
     }
 
     /// Reads what came and writes what waits on the connection of a token. Gives the packets with their remote and local address.
@@ -243,6 +254,39 @@ mod tests {
         assert_eq!(frames(&[0, 1, 7, 0xff, 0xff, 0], |packet| given.push(packet.to_vec())), Err(TooLarge));
         assert_eq!(given, [vec![7]]);
         assert_eq!(frames(&[0, 0, 0], |packet| assert!(packet.is_empty())), Ok(2));
+    }
+
+    /// Lets in who waits until so many connections are there, at the latest in 10 seconds.
+    fn accept_until(tcp: &mut Tcp, poll: &mut mio::Poll, count: usize) {
+        let began = Instant::now();
+        let mut events = mio::Events::with_capacity(64);
+        while tcp.connections.len() != count {
+            assert!(began.elapsed() < PROVE_WITHIN, "{} connections, not {count}", tcp.connections.len());
+            poll.poll(&mut events, Some(Duration::from_millis(100))).unwrap();
+            tcp.accept(began);
+        }
+    }
+
+    #[test]
+    fn one_address_has_few_unproven_connections_and_the_proven_keep_their_places() {
+        let mut poll = mio::Poll::new().unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut tcp = Tcp::open(Door::Address(any), poll.registry(), Token(0), 1, 1000).unwrap();
+        let at = tcp.local();
+        let connect =
+            |count: usize| -> Vec<_> { (0..count).map(|_| std::net::TcpStream::connect(at).unwrap()).collect() };
+        // All of them are in the listener's queue once they are connected.
+        let crowd = connect(UNPROVEN_EACH + 4);
+        accept_until(&mut tcp, &mut poll, UNPROVEN_EACH);
+        tcp.accept(Instant::now());
+        assert_eq!(tcp.connections.len(), UNPROVEN_EACH);
+        let let_in: Vec<SocketAddr> = tcp.connections.keys().copied().collect();
+        let_in.iter().for_each(|remote| tcp.prove(*remote));
+        let later = connect(3);
+        accept_until(&mut tcp, &mut poll, UNPROVEN_EACH + 3);
+        tcp.sweep(Instant::now() + PROVE_WITHIN);
+        assert_eq!(tcp.connections.len(), UNPROVEN_EACH, "who proves nothing goes, who has proven itself stays");
+        drop((crowd, later));
     }
 
     proptest! {
