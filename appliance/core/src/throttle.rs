@@ -153,6 +153,12 @@ impl<K: Ord + Clone> Throttle<K> {
         self.together.failures = self.together.failures.saturating_sub(1);
     }
 
+    /// What is guessed at has changed: the slate of all together is clean, so that who has locked it for everyone has to
+    /// begin anew. That of each key stays.
+    pub fn begin_anew(&mut self) {
+        self.together = Tally::default();
+    }
+
     /// What `key` has on the slate, to be kept across a restart.
     pub fn tally(&self, key: &K) -> Option<Tally> {
         self.tallies.get(key).copied()
@@ -265,6 +271,16 @@ mod tests {
         let allowed = (0..10_000u32).filter(|i| throttle.attempt(i, T0) == Verdict::Allow).count();
         assert_eq!(allowed, 100);
         assert_eq!(denied(throttle.attempt(&20_000, T0)), 30);
+    }
+
+    #[test]
+    fn what_all_guessed_at_before_counts_no_more_when_it_has_changed() {
+        let mut throttle = Throttle::new(Rule::CODE, Some(Rule::CODE_ALL), 10_000);
+        while throttle.attempt(&0u32, T0) == Verdict::Allow {}
+        assert!((1..10_000u32).any(|i| throttle.attempt(&i, T0) != Verdict::Allow));
+        throttle.begin_anew();
+        assert_eq!(throttle.attempt(&20_000, T0), Verdict::Allow, "the class gets through with its new code");
+        assert_ne!(throttle.attempt(&0, T0), Verdict::Allow, "who guessed still waits");
     }
 
     #[test]

@@ -273,7 +273,7 @@ pub async fn enrol(
     Json(Enrol { code, request }): Json<Enrol>,
 ) -> Result<(StatusCode, axum::Json<Enrolled>), Refusal> {
     let now = clock::now();
-    let guesser = peer.0.to_string();
+    let guesser = peer.slate();
     state.guesses.attempt(&guesser, now)?;
     let enrolment = uuid::Uuid::now_v7().to_string();
     let issued = state.authority.issue(&request, &enrolment);

@@ -11,6 +11,7 @@ use std::{
 
 use appliance_core::{
     access::Who,
+    crowd::counted,
     home::HomePass,
     room::Pass,
     throttle::{Rule, Tally, Throttle, Verdict},
@@ -250,6 +251,13 @@ fn foreign(request: &Request) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
+impl Peer {
+    /// What tries of this caller are counted under: a host of IPv6 has a whole /64 of addresses to come from.
+    pub fn slate(self) -> String {
+        counted(self.0).to_string()
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
@@ -261,7 +269,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 
 /// Counts wrong codes and passwords, by who tries and all together.
 #[derive(Clone)]
-pub struct Guesses(Arc<Mutex<Throttle<String>>>);
+pub struct Guesses(Arc<Mutex<Slates>>);
+
+struct Slates {
+    throttle: Throttle<String>,
+    /// What is guessed at, where that changes.
+    about: String,
+}
 
 /// So many who tried wrong are remembered; the oldest is forgotten first.
 const REMEMBERED: usize = 4096;
@@ -269,7 +283,8 @@ const REMEMBERED: usize = 4096;
 impl Guesses {
     /// Nobody has guessed yet.
     pub fn new(each: Rule, all: Option<Rule>) -> Self {
-        Self(Arc::new(Mutex::new(Throttle::new(each, all, REMEMBERED))))
+        let slates = Slates { throttle: Throttle::new(each, all, REMEMBERED), about: String::new() };
+        Self(Arc::new(Mutex::new(slates)))
     }
 
     /// Whether `who` may try. The try counts as wrong until [`Self::succeeded`] is called.
@@ -277,7 +292,7 @@ impl Guesses {
     /// # Errors
     /// `too-many-tries` with how long to wait.
     pub fn attempt(&self, who: &str, now: Millis) -> Result<(), Refusal> {
-        match self.lock().attempt(&who.to_owned(), now) {
+        match self.lock().throttle.attempt(&who.to_owned(), now) {
             Verdict::Allow => Ok(()),
             Verdict::Deny { retry_after } => {
                 Err(Problem::new(ProblemCode::TooManyTries).retry_after(retry_after).into())
@@ -287,20 +302,58 @@ impl Guesses {
 
     /// What `who` has on the slate, to be kept across a restart.
     pub fn tally(&self, who: &str) -> Option<Tally> {
-        self.lock().tally(&who.to_owned())
+        self.lock().throttle.tally(&who.to_owned())
     }
 
     /// Puts a kept slate back.
     pub fn restore(&self, who: String, tally: Tally) {
-        self.lock().restore(who, tally);
+        self.lock().throttle.restore(who, tally);
     }
 
     /// The latest try of `who` was right.
     pub fn succeeded(&self, who: &str) {
-        self.lock().succeeded(&who.to_owned());
+        self.lock().throttle.succeeded(&who.to_owned());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Throttle<String>> {
+    /// What is guessed at now. When that is another thing than before, what all together have guessed wrong counts no more.
+    pub fn about(&self, what: &str) {
+        let mut slates = self.lock();
+        if slates.about != what {
+            what.clone_into(&mut slates.about);
+            slates.throttle.begin_anew();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Slates> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_host_of_ipv6_has_one_slate_however_many_addresses_it_comes_from() {
+        let guesses = Guesses::new(Rule::CODE, None);
+        let peer = |n: u16| Peer(IpAddr::from([0x2001, 0xdb8, 0, 1, n, 0, 0, n]));
+        let tried = (0..1000).filter(|n| guesses.attempt(&peer(*n).slate(), 0).is_ok()).count();
+        assert_eq!(tried, 5);
+        assert!(guesses.attempt(&Peer(IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1])).slate(), 0).is_ok());
+        assert_eq!(Peer(IpAddr::from([10, 0, 0, 7])).slate(), "10.0.0.7");
+    }
+
+    #[test]
+    fn with_a_new_room_code_the_class_comes_in_whatever_was_guessed_before() {
+        let guesses = Guesses::new(Rule::CODE, Some(Rule::CODE_ALL));
+        guesses.about("123456");
+        let tried = (0..1000).filter(|n| guesses.attempt(&format!("guesser {n}"), 0).is_ok()).count();
+        assert_eq!(tried, 100);
+        guesses.about("123456");
+        assert!(guesses.attempt("a student", 0).is_err());
+        guesses.about("654321");
+        assert!(guesses.attempt("a student", 0).is_ok());
+        guesses.attempt("guesser 0", 0).unwrap_or_else(|_| panic!("one wrong try is no reason to wait"));
     }
 }

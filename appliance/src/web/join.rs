@@ -87,7 +87,9 @@ pub async fn join(
         // Nothing to guess: a class that types its code too early must not be made to wait for it.
         return Err(ProblemCode::NoLesson.into());
     }
-    let guesser = peer.0.to_string();
+    let guesser = peer.slate();
+    // With a new code, a new lesson's too, nobody is any closer to it than before.
+    state.guesses.about(room.code().unwrap_or_default());
     state.guesses.attempt(&guesser, now)?;
     let lesson = match room.check_code(code.trim()) {
         Ok(lesson) => {

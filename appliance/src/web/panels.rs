@@ -114,7 +114,7 @@ pub async fn begin(
 ) -> Result<(StatusCode, axum::Json<PairWaiting>), Refusal> {
     let name = named(&name, "name")?;
     let now = clock::now();
-    state.asked.attempt(&peer.0.to_string(), now)?;
+    state.asked.attempt(&peer.slate(), now)?;
     let id = Token::random().map_err(|error| Refusal::internal(&error))?.reveal().to_owned();
     let code = room_code().map_err(|error| Refusal::internal(&error))?;
     state.pairing().begin(id.clone(), code.clone(), name, peer.0, now);
@@ -130,7 +130,11 @@ pub async fn ask(State(state): State<PanelsState>, Path(id): Path<String>) -> Re
     let answer = state.pairing().ask(&id, clock::now());
     match answer {
         Answer::Waiting => Ok(StatusCode::ACCEPTED.into_response()),
-        Answer::Paired(token) => Ok(axum::Json(PairDone { token }).into_response()),
+        Answer::Paired(token) => {
+            // What is left of earlier tries of the same panel has been silent since.
+            state.tell_waiting().await?;
+            Ok(axum::Json(PairDone { token }).into_response())
+        }
         Answer::Over => {
             state.tell_waiting().await?;
             Err(ProblemCode::NotFound.into())
@@ -149,7 +153,7 @@ pub async fn approve(
     Json(PairApprove { code }): Json<PairApprove>,
 ) -> Result<StatusCode, Refusal> {
     let now = clock::now();
-    let guesser = peer.0.to_string();
+    let guesser = peer.slate();
     state.guesses.attempt(&guesser, now)?;
     let code = code.trim();
     let name = state.pairing().find(code, now).map(str::to_owned);

@@ -123,12 +123,12 @@ pub async fn first_sign_in(
     let account = account_of(&body.account).ok_or_else(|| Problem::new(ProblemCode::BadInput).field("account"))?;
     let name = names::name(&body.name, NAME_CHARS).ok_or_else(|| Problem::new(ProblemCode::BadInput).field("name"))?;
     check_password(&account, &body.password).map_err(|_| Problem::new(ProblemCode::WeakPassword).field("password"))?;
-    state.sign_ins.attempt(&format!("code from {}", peer.0), now)?;
+    state.sign_ins.attempt(&format!("code from {}", peer.slate()), now)?;
     let password = state.passwords.hash(body.password).await.map_err(|error| Refusal::internal(&error))?;
     let hash = state.key.hash_code(&body.code);
     let again = state.accounts.set_password_with_code(hash, account.clone(), password.clone(), now);
     if let Ok(id) = again.await.map_err(store)? {
-        state.sign_ins.succeeded(&format!("code from {}", peer.0));
+        state.sign_ins.succeeded(&format!("code from {}", peer.slate()));
         let slate = account.to_lowercase();
         state.accounts_tried.succeeded(&slate);
         forgive(&state, &slate, peer).await?;
@@ -150,7 +150,7 @@ pub async fn first_sign_in(
         }
     }
     let id = made.map_err(|_| Problem::new(ProblemCode::WrongCode).field("code"))?;
-    state.sign_ins.succeeded(&format!("code from {}", peer.0));
+    state.sign_ins.succeeded(&format!("code from {}", peer.slate()));
     // The first account ends the set-up: a code that is still about is void.
     state.codes.revoke(Purpose::FirstSignIn).await.map_err(store)?;
     state.setup.send_replace(false);
@@ -194,7 +194,7 @@ pub async fn sign_in(
 
 /// Where the wrong passwords of an account from one address are counted.
 fn slate_of(account: &str, peer: Peer) -> String {
-    format!("{account} from {}", peer.0)
+    format!("{account} from {}", peer.slate())
 }
 
 /// The person has come in: what went wrong from this address counts no more.
