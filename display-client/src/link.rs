@@ -32,6 +32,12 @@ const CALL: Duration = Duration::from_millis(1_000);
 const SILENT: Duration = Duration::from_millis(3_500);
 /// How often a waiting panel asks whether it has been paired.
 const ASK: Duration = Duration::from_secs(1);
+/// The hub keeps a code for ten minutes; one that is over much sooner was pushed out by other panels at this address.
+const KEPT: Duration = Duration::from_secs(9 * 60);
+/// Pause of a panel that was pushed out, doubled up to [`CROWDED_MAX`]: asked for at once, a new code would push out the
+/// next one, and so on for ever.
+const CROWDED: Duration = Duration::from_secs(8);
+const CROWDED_MAX: Duration = Duration::from_secs(120);
 /// Largest message in bytes; a view of nine tiles is a few kilobytes.
 const LARGEST: usize = 256 * 1024;
 
@@ -59,11 +65,12 @@ enum End {
 /// Follows the hub for as long as anyone reads `news`. `name` is the panel's name when it pairs.
 pub(crate) async fn follow(hub: Hub, keeping: Keeping, name: String, news: mpsc::Sender<News>) {
     let mut pause = PAUSE;
+    let mut crowded = CROWDED;
     let mut seen = Seen::default();
     while !news.is_closed() {
         let Some(token) = hub.token().or_else(|| keeping.load()) else {
             seen = Seen::default();
-            if let Some(token) = pair(&hub, &name, &news).await {
+            if let Some(token) = pair(&hub, &name, &news, &mut crowded).await {
                 if let Err(error) = keeping.store(&token) {
                     tracing::error!("the pairing can't be kept, it will be lost with this process: {error}");
                 }
@@ -100,7 +107,7 @@ async fn tell(news: &mpsc::Sender<News>, what: News) {
 }
 
 /// Waits until a teacher has typed in the code. `None`: start again.
-async fn pair(hub: &Hub, name: &str, news: &mpsc::Sender<News>) -> Option<String> {
+async fn pair(hub: &Hub, name: &str, news: &mpsc::Sender<News>, crowded: &mut Duration) -> Option<String> {
     let waiting = match hub.pair(name).await {
         Ok(waiting) => waiting,
         Err(refusal) => {
@@ -115,16 +122,37 @@ async fn pair(hub: &Hub, name: &str, news: &mpsc::Sender<News>) -> Option<String
     };
     tracing::info!("pairing code {}: a teacher types it in to add this panel to the room", waiting.code);
     tell(news, News::Unpaired(Some(waiting.code.clone()))).await;
+    let begun = Instant::now();
+    let mut away = false;
     while !news.is_closed() {
         sleep(ASK).await;
         match hub.paired(&waiting).await {
             Ok(Some(done)) => return Some(done.token),
-            Ok(None) => {}
-            Err(Refusal::Gone) => return None,
-            Err(refusal) => tracing::debug!("pairing: {refusal}"),
+            Ok(None) => away = false,
+            Err(Refusal::Gone) => {
+                if pushed_out(begun.elapsed(), away) {
+                    tracing::info!("too many panels wait at this address: the next code in {crowded:?}");
+                    tell(news, News::Unpaired(None)).await;
+                    tokio::select! {
+                        () = sleep(*crowded) => {}
+                        () = news.closed() => {}
+                    }
+                    *crowded = (*crowded * 2).min(CROWDED_MAX);
+                }
+                return None;
+            }
+            Err(refusal) => {
+                away = matches!(refusal, Refusal::Away(_));
+                tracing::debug!("pairing: {refusal}");
+            }
         }
     }
     None
+}
+
+/// Whether a code of this age is over because of other panels. A hub that was `away` may have begun anew.
+fn pushed_out(age: Duration, away: bool) -> bool {
+    age < KEPT && !away
 }
 
 /// The WebSocket request: the token goes into the header, where no log has it.
@@ -297,6 +325,14 @@ mod tests {
     fn only_some_goodbyes_end_the_pairing() {
         assert!(signs_out("signed-out"));
         assert!(!signs_out("internal"));
+        assert!(!signs_out("elsewhere"), "it comes back in a moment");
+    }
+
+    #[test]
+    fn only_a_young_code_of_a_hub_that_stayed_was_pushed_out() {
+        assert!(pushed_out(Duration::from_secs(2), false));
+        assert!(!pushed_out(Duration::from_secs(2), true), "the hub may have begun anew");
+        assert!(!pushed_out(Duration::from_secs(600), false), "its time was over");
     }
 
     #[test]

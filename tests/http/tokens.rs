@@ -226,6 +226,27 @@ async fn a_visitor_who_asks_to_be_paired_in_a_loop_does_not_push_out_the_panel()
 }
 
 #[tokio::test]
+async fn panels_at_one_address_wait_side_by_side() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let anyone = hub.anyone()?;
+    let mut waiting: Vec<PairWaiting> = Vec::new();
+    for name in ["左", "右"] {
+        waiting.push(anyone.post("/api/panel/pair", &json!({ "name": name })).await?.json()?);
+    }
+    for panel in &waiting {
+        let status = anyone.get(&format!("/api/panel/pair/{}", panel.id)).await?.status;
+        assert_eq!(status.as_u16(), 202, "both wait");
+    }
+    for panel in &waiting {
+        teacher.post("/api/panels", &json!({ "code": panel.code })).await?.done()?;
+        let done: Value = anyone.get(&format!("/api/panel/pair/{}", panel.id)).await?.json()?;
+        assert!(done["token"].is_string(), "{done}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_takes_the_evidence_is_kept_in_the_audit() -> Result<()> {
     let hub = Hub::start().await?;
     let teacher = hub.teacher().await?;

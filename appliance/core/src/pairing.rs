@@ -4,12 +4,21 @@ use std::net::IpAddr;
 
 use classroom_protocol::Millis;
 
+use crate::crowd::counted;
+
 /// A panel waits for at most this long.
 pub const PATIENCE: Millis = 10 * 60_000;
 
-/// So many panels may wait at once, one of each address; the oldest gives way. Many more than a room ever has, so that a
-/// few visitors who ask in a loop neither push out the panel nor fill the memory.
-pub const MOST_WAITING: usize = 64;
+/// So many panels may wait at once; the oldest gives way. Many more than a room ever has, so that a few visitors who ask
+/// in a loop neither push out the panel nor fill the memory.
+pub const MOST_WAITING: usize = 256;
+
+/// So many of them at one address (IPv6: one /64): several panels may come through one translator, and one that is
+/// started anew leaves its former self behind. With a further one that gives way which has not asked for the longest.
+pub const WAITING_EACH: usize = 4;
+
+/// Panels ask every second; one that has not asked for this long is not there any more.
+const THERE: Millis = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -23,8 +32,11 @@ struct Guest {
     id: String,
     code: String,
     name: String,
+    /// Its address, as it counts.
     from: IpAddr,
     since: Millis,
+    /// When it asked last.
+    heard: Millis,
     stage: Stage,
 }
 
@@ -46,16 +58,23 @@ pub enum Answer {
 }
 
 impl Pairing {
-    /// A panel at the address `from` begins to wait. `id` is a secret of the panel, `code` is shown on it. Whatever else
-    /// waits at that address waits no more: it was the same panel before it was started anew.
+    /// A panel at the address `from` begins to wait. `id` is a secret of the panel, `code` is shown on it. One of those
+    /// that wait at that address gives way when there are [`WAITING_EACH`].
     pub fn begin(&mut self, id: String, code: String, name: String, from: IpAddr, now: Millis) {
         self.forget_old(now);
+        let from = counted(from);
         // A code must name one panel only; the newer one has it. Who is paired fetches its token in peace.
-        self.guests.retain(|guest| guest.stage != Stage::Waiting || (guest.code != code && guest.from != from));
+        self.guests.retain(|guest| guest.stage != Stage::Waiting || guest.code != code);
+        let own = self.guests.iter().filter(|guest| guest.stage == Stage::Waiting && guest.from == from);
+        if own.clone().count() >= WAITING_EACH
+            && let Some(id) = own.min_by_key(|guest| guest.heard).map(|guest| guest.id.clone())
+        {
+            self.guests.retain(|guest| guest.id != id);
+        }
         if self.guests.len() >= MOST_WAITING {
             self.guests.remove(0);
         }
-        self.guests.push(Guest { id, code, name, from, since: now, stage: Stage::Waiting });
+        self.guests.push(Guest { id, code, name, from, since: now, heard: now, stage: Stage::Waiting });
     }
 
     /// Name of the panel that shows this code.
@@ -77,7 +96,10 @@ impl Pairing {
         self.forget_old(now);
         let Some(at) = self.guests.iter().position(|guest| guest.id == id) else { return Answer::Over };
         match &self.guests[at].stage {
-            Stage::Waiting => Answer::Waiting,
+            Stage::Waiting => {
+                self.guests[at].heard = now;
+                Answer::Waiting
+            }
             Stage::Paired(token) => {
                 let token = token.clone();
                 self.guests.remove(at);
@@ -89,7 +111,7 @@ impl Pairing {
     /// Whether any panel waits for its code to be typed.
     pub fn anyone_waits(&mut self, now: Millis) -> bool {
         self.forget_old(now);
-        self.guests.iter().any(|guest| guest.stage == Stage::Waiting)
+        self.guests.iter().any(|guest| guest.stage == Stage::Waiting && now < guest.heard + THERE)
     }
 
     fn forget_old(&mut self, now: Millis) {
@@ -102,7 +124,7 @@ mod tests {
     use super::*;
 
     fn begin(pairing: &mut Pairing, n: usize, now: Millis) {
-        let from = IpAddr::from([10, 0, 0, n as u8]);
+        let from = IpAddr::from([10, 0, (n / 256) as u8, (n % 256) as u8]);
         pairing.begin(format!("id{n}"), format!("{n:06}"), format!("panel {n}"), from, now);
     }
 
@@ -135,14 +157,45 @@ mod tests {
         let mut pairing = Pairing::default();
         begin(&mut pairing, 1, 0);
         let visitor = IpAddr::from([10, 0, 0, 99]);
+        // A host of IPv6 has as many addresses as it likes.
+        let roaming = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, n, 0, 0, n]);
         for n in 0..1000 {
             pairing.begin(format!("v{n}"), format!("{:06}", 500 + n), "x".into(), visitor, 1);
+            pairing.begin(format!("w{n}"), format!("{:06}", 5000 + n), "x".into(), roaming(n), 1);
         }
         assert_eq!(pairing.ask("id1", 2), Answer::Waiting);
-        assert_eq!(pairing.guests.len(), 2);
+        assert_eq!(pairing.guests.len(), 1 + 2 * WAITING_EACH);
         // Its token waits for a panel that asks anew at that very moment.
         assert!(pairing.approve("000001", "t".into(), 3));
         begin(&mut pairing, 1, 4);
         assert_eq!(pairing.ask("id1", 5), Answer::Paired("t".into()));
+    }
+
+    #[test]
+    fn panels_at_one_address_wait_side_by_side() {
+        let mut pairing = Pairing::default();
+        let translator = IpAddr::from([10, 0, 0, 1]);
+        let enter = |pairing: &mut Pairing, n: usize, now| {
+            pairing.begin(format!("id{n}"), format!("{n:06}"), format!("panel {n}"), translator, now);
+        };
+        for n in 0..WAITING_EACH {
+            enter(&mut pairing, n, 0);
+        }
+        // All ask on but the third, which was switched off: it gives way, and with it nobody else.
+        for n in [0, 1, 3] {
+            assert_eq!(pairing.ask(&format!("id{n}"), 1000), Answer::Waiting, "panel {n}");
+        }
+        enter(&mut pairing, 4, 1500);
+        for n in [0, 1, 3, 4] {
+            assert_eq!(pairing.ask(&format!("id{n}"), 2000), Answer::Waiting, "panel {n}");
+        }
+        assert_eq!(pairing.ask("id2", 2000), Answer::Over);
+        for n in [0, 1, 3] {
+            assert!(pairing.approve(&format!("{n:06}"), format!("t{n}"), 2000));
+            assert_eq!(pairing.ask(&format!("id{n}"), 2001), Answer::Paired(format!("t{n}")));
+        }
+        // The teacher is not told of one that has gone.
+        assert!(pairing.anyone_waits(2000 + THERE - 1));
+        assert!(!pairing.anyone_waits(2000 + THERE));
     }
 }
