@@ -1,16 +1,21 @@
 //! Clients that are too slow, too many, or talk when they should listen.
 
 use std::{
+    collections::BTreeSet,
     io::{ErrorKind, Read as _},
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use classroom_protocol::{Envelope, ProblemCode, StudentView, TeacherView};
+use classroom_protocol::{Envelope, ProblemCode, StudentView, TeacherCommand, TeacherView};
 use harness::{
     hub::{Hub, Options},
+    people::Caller,
     ports,
     wait::wait_for,
 };
@@ -18,6 +23,8 @@ use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -121,7 +128,7 @@ async fn a_view_comes_within_200_ms_and_resumes_by_number() -> Result<()> {
     let mut slowest = Duration::ZERO;
     for on in [true, false].repeat(5) {
         let began = Instant::now();
-        teacher.command(&classroom_protocol::TeacherCommand::Lock { on }).await?;
+        teacher.command(&TeacherCommand::Lock { on }).await?;
         page.view::<TeacherView>("the lock", |view| view.lesson.as_ref().is_some_and(|lesson| lesson.locked == on))
             .await?;
         slowest = slowest.max(began.elapsed());
@@ -256,8 +263,8 @@ async fn a_pass_has_four_pages_and_staff_and_panels_always_a_place() -> Result<(
     for page in &mut pages[..2] {
         wait_for("the oldest page to give way", Duration::from_secs(10), async || {
             match page.next::<StudentView>().await {
-                Err(_) => Ok(()),
-                Ok(message) => Err(format!("{message:?}")),
+                Ok(Envelope::Bye { code }) if code == "elsewhere" => Ok(()),
+                other => Err(format!("{other:?}")),
             }
         })
         .await?;
@@ -286,5 +293,56 @@ async fn a_pass_has_four_pages_and_staff_and_panels_always_a_place() -> Result<(
     assert_eq!(request.send(upgrade).await?.code()?, ProblemCode::Full);
     teacher.feed(None).await?;
     panel.feed(None).await?;
+    Ok(())
+}
+
+/// A page as it is: it comes back when the line breaks, and stays away after a farewell, whose code it gives.
+async fn page(of: Caller, number: usize, opened: Arc<AtomicUsize>, seen: mpsc::Sender<(usize, bool)>) -> String {
+    loop {
+        opened.fetch_add(1, Ordering::Relaxed);
+        let Ok(mut feed) = of.feed(None).await else { continue };
+        while let Ok(message) = feed.next::<StudentView>().await {
+            match message {
+                Envelope::View { view, .. } => {
+                    let attention = view.lesson.is_some_and(|lesson| lesson.attention);
+                    // Whoever reads it may have seen enough.
+                    let _ = seen.send((number, attention)).await;
+                }
+                Envelope::Current { .. } => {}
+                Envelope::Bye { code } => return code,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_one_pass_do_not_throw_each_other_out_for_ever() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let code = teacher.start_lesson(4).await?;
+    let student = hub.anyone()?.join(&code, 1).await?.caller;
+    let opened = Arc::new(AtomicUsize::new(0));
+    let (tell, mut seen) = mpsc::channel(64);
+    let mut pages = JoinSet::new();
+    for number in 0..5 {
+        pages.spawn(page(student.clone(), number, opened.clone(), tell.clone()));
+        let shown = async { while seen.recv().await.is_some_and(|(page, _)| page != number) {} };
+        timeout(PATIENCE, shown).await.with_context(|| format!("page {number} shows nothing"))?;
+    }
+    let gone = timeout(PATIENCE, pages.join_next()).await.context("the pages throw each other out without end")?;
+    assert_eq!(gone.context("all are gone")??, "elsewhere");
+    teacher.command(&TeacherCommand::Attention { on: true }).await?;
+    let mut told = BTreeSet::new();
+    let all = async {
+        while told.len() < 4 {
+            let Some((page, attention)) = seen.recv().await else { break };
+            if attention {
+                told.insert(page);
+            }
+        }
+    };
+    timeout(PATIENCE, all).await.context("not all four are told")?;
+    assert_eq!(told, BTreeSet::from([1, 2, 3, 4]), "the oldest gave way");
+    assert_eq!(opened.load(Ordering::Relaxed), 5, "nobody came back by itself");
     Ok(())
 }

@@ -47,6 +47,8 @@ pub enum ProblemCode {
     LinkRevoked,
     /// The lesson is open in another place with the same personal link (R-POL-16).
     HomeTaken,
+    /// The page is open in too many places, and this one is the oldest: it rests until someone wants it here.
+    Elsewhere,
     /// The teacher has not opened this microphone (R-POL-7).
     MicrophoneClosed,
     /// Someone publishes this source already.
@@ -123,6 +125,7 @@ impl ProblemCode {
             Self::NoSuchSeat => "no-such-seat",
             Self::LinkRevoked => "link-revoked",
             Self::HomeTaken => "home-taken",
+            Self::Elsewhere => "elsewhere",
             Self::MicrophoneClosed => "microphone-closed",
             Self::SourceBusy => "source-busy",
             Self::SourceSilent => "source-silent",
@@ -183,6 +186,7 @@ impl ProblemCode {
             | Self::Attention
             | Self::SeatTaken
             | Self::HomeTaken
+            | Self::Elsewhere
             | Self::SourceBusy
             | Self::NoConsent
             | Self::BelowQuorum

@@ -28,7 +28,7 @@ pub enum Envelope<V> {
         /// The hub's clock.
         now: Millis,
     },
-    /// The session has ended; do not come back with the same token.
+    /// The session has ended; do not come back with the same token. After `elsewhere` only when a person asks for it.
     Bye {
         /// Why, as a code of the catalogue (`problem.*`).
         code: String,

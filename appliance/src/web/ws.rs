@@ -242,7 +242,8 @@ impl Reader {
                     },
                     // Pages take a closed socket for a restart and come back by themselves.
                     () = closed(&mut closing) => return,
-                    _ = &mut gone => return,
+                    // It must not: it would have another one give way, and so on.
+                    _ = &mut gone => return goodbye::<V>(socket, ProblemCode::Elsewhere).await,
                     message = socket.recv() => match message {
                         // Readers only listen; pings are answered by the library.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}

@@ -1,6 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Backoff } from './backoff';
-import { Resume } from './feed';
+import { Feed, Resume } from './feed';
 
 describe('resuming the feed', () => {
   it('asks for everything first and for news afterwards', () => {
@@ -34,6 +34,68 @@ describe('resuming the feed', () => {
     expect(resume.take({ type: 'current', seq: 9, now: 0 })).toEqual({});
     expect(resume.query()).toBe('?after=7');
     expect(resume.take({ type: 'bye', code: 'no-lesson' })).toEqual({ bye: 'no-lesson' });
+  });
+});
+
+describe('a page that is open in too many places', () => {
+  class Socket {
+    static opened: Socket[] = [];
+    onopen?: () => void;
+    onmessage?: (event: { data: string }) => void;
+    onclose?: () => void;
+    constructor() {
+      Socket.opened.push(this);
+    }
+    close(): void {}
+  }
+  const nothing = () => undefined;
+
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it('rests until someone wants it there; a broken line is another thing', async () => {
+    vi.useFakeTimers();
+    Socket.opened = [];
+    const listeners = new Map<string, () => void>();
+    const listening = { addEventListener: (name: string, hear: () => void) => listeners.set(name, hear), removeEventListener: nothing };
+    vi.stubGlobal('WebSocket', Socket);
+    vi.stubGlobal('location', { protocol: 'https:', host: 'box' });
+    vi.stubGlobal('document', { ...listening, visibilityState: 'visible' });
+    vi.stubGlobal('addEventListener', listening.addEventListener);
+    vi.stubGlobal('removeEventListener', nothing);
+    vi.stubGlobal('fetch', () => Promise.resolve({ status: 426 }));
+    const byes: string[] = [];
+    const covers: (() => void)[] = [];
+    let covered = 0;
+    const on = { view: nothing, bye: (code: string) => byes.push(code), online: nothing };
+    const feed = new Feed<string>(undefined, on, (goOn) => {
+      covers.push(goOn);
+      covered += 1;
+      return () => (covered -= 1);
+    });
+    Socket.opened[0]?.onopen?.();
+    Socket.opened[0]?.onclose?.();
+    await vi.advanceTimersByTimeAsync(400);
+    const before = Socket.opened.length;
+    expect(before).toBe(2);
+
+    Socket.opened[1]?.onopen?.();
+    Socket.opened[1]?.onmessage?.({ data: JSON.stringify({ type: 'bye', code: 'elsewhere' }) });
+    expect(covered).toBe(1);
+    listeners.get('online')?.();
+    listeners.get('visibilitychange')?.();
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(Socket.opened.length).toBe(before);
+    expect(byes).toEqual([]);
+
+    covers[0]?.();
+    expect(covered).toBe(0);
+    expect(Socket.opened.length).toBe(before + 1);
+    covers[0]?.();
+    expect(Socket.opened.length).toBe(before + 1);
+    feed.close();
   });
 });
 

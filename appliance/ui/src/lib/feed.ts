@@ -6,6 +6,7 @@
  */
 
 import { Backoff } from './backoff';
+import { cover as coverPage } from './elsewhere';
 import type { Envelope, ProblemCode } from './protocol';
 
 /** Silence after which the connection is given up, in milliseconds. */
@@ -65,10 +66,13 @@ export class Feed<V> {
   private closed = false;
   private refusals = 0;
   private broken = false;
+  /** While the page rests because it is open in too many places: takes away what says so. */
+  private uncover: (() => void) | null = null;
 
   constructor(
     private readonly token: string | undefined,
     private readonly on: FeedHandlers<V>,
+    private readonly cover: (goOn: () => void) => () => void = coverPage,
   ) {
     addEventListener('online', this.hurry);
     document.addEventListener('visibilitychange', this.hurry);
@@ -77,6 +81,8 @@ export class Feed<V> {
 
   close(): void {
     this.closed = true;
+    this.uncover?.();
+    this.uncover = null;
     clearTimeout(this.timer);
     removeEventListener('online', this.hurry);
     document.removeEventListener('visibilitychange', this.hurry);
@@ -109,10 +115,29 @@ export class Feed<V> {
     const envelope = JSON.parse(text) as Envelope<V>;
     const { view, bye } = this.resume.take(envelope);
     if (view !== undefined && envelope.type === 'view') this.on.view(view, envelope.now - Date.now());
-    if (bye !== undefined) {
+    if (bye === 'elsewhere') {
+      this.rest();
+    } else if (bye !== undefined) {
       this.close();
       this.on.bye(bye);
     }
+  }
+
+  /** The hub lets only so many pages of one account or pass be open: coming back by itself, this one would push out the next. */
+  private rest(): void {
+    clearTimeout(this.timer);
+    this.drop();
+    this.broken = true;
+    this.on.online(false);
+    this.uncover = this.cover(() => this.goOn());
+  }
+
+  private goOn(): void {
+    if (!this.uncover) return;
+    this.uncover();
+    this.uncover = null;
+    this.backoff.reset();
+    this.open();
   }
 
   private watch(milliseconds: number): void {
@@ -153,7 +178,7 @@ export class Feed<V> {
   }
 
   private readonly hurry = (): void => {
-    if (this.closed || this.socket || document.visibilityState === 'hidden') return;
+    if (this.closed || this.uncover || this.socket || document.visibilityState === 'hidden') return;
     clearTimeout(this.timer);
     this.backoff.reset();
     void this.again();

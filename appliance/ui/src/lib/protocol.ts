@@ -329,6 +329,7 @@ export type ProblemCode =
   | 'no-such-seat'
   | 'link-revoked'
   | 'home-taken'
+  | 'elsewhere'
   | 'microphone-closed'
   | 'source-busy'
   | 'source-silent'
