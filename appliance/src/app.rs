@@ -147,6 +147,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let device_listeners = device_listeners.collect::<Result<Vec<_>, _>>().context("[agents] listen")?;
     let agents_port = device_listeners.first().map(|listener| listener.local_addr()).transpose()?.map(|at| at.port());
     let agent = agent_state(&config, &store, &key, rules.clone(), recorder.clone(), agents_port)?;
+    let doors = web::doors::Doors::default();
     let parts = parts(
         &config,
         &store,
@@ -163,6 +164,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         (&library, &recorder),
         policy_state,
         usage,
+        &doors,
         (setup_tx, setup_rx),
         closing,
     )?;
@@ -205,7 +207,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
-    let doors = web::doors::Doors::default();
     let (portal, ways) = (web::portal(&parts), (&handle, &*base, &doors));
     let port = listen(&config, sockets, (&router, &portal), encrypted, ways, &mut tasks)?;
     // It holds handles on the room.

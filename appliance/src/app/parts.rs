@@ -52,6 +52,7 @@ pub(super) fn parts(
     (library, recorder): (&Library, &Recorder),
     policy: web::policy::PolicyState,
     usage: web::usage::UsageState,
+    doors: &web::doors::Doors,
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
@@ -161,6 +162,7 @@ pub(super) fn parts(
             room: room.clone(),
             outbox: usage.outbox.clone(),
             delivery: usage.delivery.clone(),
+            doors: doors.clone(),
         },
         usage,
         gate,
@@ -256,6 +258,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
             portal_port: 80,
         },
         usage,
+        &web::doors::Doors::default(),
         watch::channel(false),
         watch::channel(false).1,
     )?;

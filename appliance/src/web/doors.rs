@@ -1,4 +1,5 @@
-//! The doors of all listeners: how many may come in, how long a connection may say nothing, and what counts as asking.
+//! The doors of all listeners: how many may come in, how long a connection may say nothing, what counts as asking, and how
+//! long the other side may take nothing of an answer.
 //!
 //! hyper counts the time for a request's headers only once it knows which version of HTTP is spoken, and TLS its own
 //! handshake only; a client that is silent in between would stay for ever. So time is counted below both, from the moment
@@ -10,7 +11,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -38,25 +39,61 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// An HTTP/2 connection without any request is closed after this long, at the latest after twice of it. Of HTTP/1
 /// hyper sees to it itself: each further request has as long as the first.
 const IDLE: Duration = Duration::from_secs(120);
+/// A client that takes nothing at all of what waits for it is hung up on after this long. A slow line takes something.
+const STUCK: Duration = Duration::from_secs(30);
+/// That connections are not let in is said at most this often.
+const SAID_EACH: Duration = Duration::from_secs(60);
 
 /// Counts who is in. Clones are the same doors. How many may come in, and that the newest is hung up on when they are
 /// there, is said in [`appliance_core::crowd`].
 #[derive(Clone, Default)]
-pub struct Doors(Arc<Mutex<Crowd>>);
+pub struct Doors(Arc<Mutex<Counted>>);
+
+#[derive(Default)]
+struct Counted {
+    crowd: Crowd,
+    refused: u64,
+    said: Option<Instant>,
+}
+
+impl Counted {
+    /// Whether it is time to say again that connections are not let in.
+    fn says(&mut self, now: Instant) -> bool {
+        let says = self.said.is_none_or(|said| now.duration_since(said) >= SAID_EACH);
+        if says {
+            self.said = Some(now);
+        }
+        says
+    }
+}
 
 impl Doors {
     fn enter(&self, address: IpAddr) -> io::Result<Place> {
-        let mut crowd = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if crowd.enter(address) {
+        let mut counted = self.lock();
+        if counted.crowd.enter(address) {
             return Ok(Place { doors: self.clone(), address });
         }
-        tracing::debug!(%address, "too many connections: one is not let in");
+        counted.refused += 1;
+        if counted.says(Instant::now()) {
+            let (inside, refused) = (counted.crowd.inside(), counted.refused);
+            tracing::warn!(%address, inside, refused, "too many connections: some are not let in");
+        }
         Err(io::ErrorKind::QuotaExceeded.into())
+    }
+
+    /// How many connections are in, and how many were not let in.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        let counted = self.lock();
+        (counted.crowd.inside(), counted.refused)
     }
 
     /// An acceptor for a listener.
     pub(super) fn keeper(self) -> Doorkeeper {
         Doorkeeper { doors: self, first: FIRST_REQUEST, idle: IDLE }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,7 +105,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.doors.0.lock().unwrap_or_else(PoisonError::into_inner).leave(self.address);
+        self.doors.lock().crowd.leave(self.address);
     }
 }
 
@@ -89,7 +126,7 @@ impl<S> Accept<TcpStream, S> for Doorkeeper {
         let place = stream.peer_addr().and_then(|peer| self.doors.enter(peer.ip()));
         ready(place.map(|place| {
             let life = Arc::<Life>::default();
-            let stream = Patient::new(stream, life.clone(), self.first, self.idle, Some(place));
+            let stream = Patient::new(stream, life.clone(), (self.first, self.idle, STUCK), Some(place));
             (stream, Told { service, life })
         }))
     }
@@ -114,12 +151,32 @@ pub(super) struct Patient<IO> {
     look: Option<Pin<Box<Sleep>>>,
     seen: u64,
     idle: Duration,
+    stuck: Duration,
+    /// When the other side has taken nothing for too long, while something waits for it.
+    taken_by: Option<Pin<Box<Sleep>>>,
     _place: Option<Place>,
 }
 
 impl<IO> Patient<IO> {
-    fn new(stream: IO, life: Arc<Life>, first: Duration, idle: Duration, place: Option<Place>) -> Self {
-        Self { stream, life, look: Some(Box::pin(sleep(first))), seen: 0, idle, _place: place }
+    fn new(
+        stream: IO,
+        life: Arc<Life>,
+        (first, idle, stuck): (Duration, Duration, Duration),
+        place: Option<Place>,
+    ) -> Self {
+        let look = Some(Box::pin(sleep(first)));
+        Self { stream, life, look, seen: 0, idle, stuck, taken_by: None, _place: place }
+    }
+
+    /// What came of writing, or the end when the other side has taken nothing for too long.
+    fn taken<T>(&mut self, wrote: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.taken_by = None;
+            return wrote;
+        }
+        let stuck = self.stuck;
+        let taken_by = self.taken_by.get_or_insert_with(|| Box::pin(sleep(stuck)));
+        taken_by.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Whether the client has been silent for too long. Else the task is woken when that has to be looked at again.
@@ -155,7 +212,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.taken(wrote, context)
     }
 
     fn poll_write_vectored(
@@ -163,7 +221,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.taken(wrote, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -171,7 +230,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.taken(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -260,13 +320,14 @@ mod tests {
 
     const FIRST: Duration = Duration::from_millis(300);
     const QUIET: Duration = Duration::from_millis(100);
-    /// Much longer than either.
-    const LONG: Duration = Duration::from_secs(2);
+    const TAKES: Duration = Duration::from_millis(500);
+    /// Much longer than any of them.
+    const LONG: Duration = Duration::from_secs(3);
 
     fn connection() -> (Patient<DuplexStream>, DuplexStream, Arc<Life>) {
         let (ours, theirs) = duplex(64);
         let life = Arc::<Life>::default();
-        (Patient::new(ours, life.clone(), FIRST, QUIET, None), theirs, life)
+        (Patient::new(ours, life.clone(), (FIRST, QUIET, TAKES), None), theirs, life)
     }
 
     async fn ask(life: &Arc<Life>, version: Version) -> Response {
@@ -321,12 +382,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_is_hung_up_on_and_a_slow_reader_is_not() {
+        let (mut patient, mut theirs, life) = connection();
+        ask(&life, Version::HTTP_11).await;
+        let answer = [7; 1000];
+        let mut sips = tokio::time::interval(TAKES / 25);
+        let began = Instant::now();
+        let slow = async {
+            let (mut got, mut sip) = (0, [0; 16]);
+            while got < answer.len() {
+                sips.tick().await;
+                got += theirs.read(&mut sip).await.unwrap();
+            }
+        };
+        let (sent, ()) = tokio::join!(patient.write_all(&answer), slow);
+        sent.unwrap();
+        assert!(began.elapsed() > TAKES, "it was not slow: {:?}", began.elapsed());
+        let began = Instant::now();
+        let ended = timeout(LONG, patient.write_all(&answer)).await.expect("it has a place for ever");
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= TAKES, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
     async fn who_is_one_too_many_is_hung_up_on_and_a_place_comes_back() {
         let doors = Doors::default();
         let address = IpAddr::from([10, 0, 0, 1]);
         let mut inside: Vec<_> = std::iter::from_fn(|| doors.enter(address).ok()).collect();
         assert_eq!(inside.len(), appliance_core::crowd::CONNECTIONS_EACH);
+        assert_eq!(doors.counts(), (inside.len(), 1));
         inside.pop();
         assert!(doors.enter(address).is_ok());
+        let mut counted = doors.lock();
+        let said = counted.said.expect("said");
+        assert!(!counted.says(said + SAID_EACH / 2), "not with every connection");
+        assert!(counted.says(said + SAID_EACH));
     }
 }

@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::reply::Refusal;
+use super::{doors::Doors, reply::Refusal};
 use crate::{
     clock,
     delivery::DeliveryStats,
@@ -37,6 +37,8 @@ pub struct MetricsState {
     pub outbox: Outbox,
     /// What its delivery has come to.
     pub delivery: Arc<DeliveryStats>,
+    /// Who is in.
+    pub doors: Doors,
 }
 
 /// One encoding of a source.
@@ -93,6 +95,15 @@ pub async fn metrics(State(state): State<MetricsState>) -> Result<Response, Refu
     let room = Gauge::<i64>::default();
     room.set(i64::from(state.room.now().lesson_id().is_some()));
     registry.register("lesson", "1 while a lesson is running", room);
+    let (inside, refused) = state.doors.counts();
+    let connections = Gauge::<i64>::default();
+    connections.set(i64::try_from(inside).unwrap_or(i64::MAX));
+    registry.register("connections", "Connections that are open to the pages and the interface", connections);
+    registry.register(
+        "connections_refused",
+        "Connections that were not let in, there being too many",
+        counted(refused),
+    );
     telemetry::register_process(&mut registry);
     deliveries(&mut registry, &state).await.map_err(|error| Refusal::internal(&error))?;
     let mut text = String::new();
