@@ -66,6 +66,12 @@ pub fn open(room: Room) -> (RoomTask, RoomHandle, mpsc::Receiver<Effect>) {
 impl RoomTask {
     /// Runs until every handle is gone or nobody executes the effects any more.
     pub async fn run(mut self) {
+        // A kept state is taken up before anything else happens to it.
+        for effect in self.room.standing() {
+            if self.effects.send(effect).await.is_err() {
+                return;
+            }
+        }
         loop {
             let deadline = self.room.next_deadline().map(|at| Instant::now() + clock::until(at));
             let (input, reply) = tokio::select! {

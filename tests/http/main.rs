@@ -1,6 +1,7 @@
 //! What the hub answers to those who may not, and to input that is wrong. Each test has its own hub.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod attention;
 mod bodies;
 mod figures;
 mod home;

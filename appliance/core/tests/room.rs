@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use appliance_core::{
     room::{Effect, Input, SEAT_GRACE},
     usage::Kind,
@@ -159,6 +161,45 @@ fn attention_pauses_everyone_and_names_its_rule() {
     let refused = room.student_view(&other).refused.unwrap();
     assert_eq!((refused.code, refused.rule.as_deref()), (ProblemCode::Attention, Some("R-POL-7")));
     assert_eq!(room.student(&other, StudentCommand::Ask), Err(ProblemCode::Attention));
+}
+
+/// What the forwarder is told to pause or to go on with.
+fn pauses(effects: &[Effect]) -> Vec<(&str, bool)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Pause { source, paused } => Some((source.as_str(), *paused)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn attention_pauses_whatever_comes_meanwhile_and_outlasts_a_crash() {
+    let mut room = Class30::in_lesson();
+    let programs = |room: &mut Class30, ids: &[&str]| {
+        let names: BTreeMap<SourceId, String> = ids.iter().map(|id| (id.parse().unwrap(), (*id).to_owned())).collect();
+        room.room.apply(Input::Sources(names), room.now).unwrap()
+    };
+    assert!(room.room.standing().is_empty() && pauses(&programs(&mut room, &["ext-1"])).is_empty());
+    assert_eq!(pauses(&room.teacher(TeacherCommand::Attention { on: true }).unwrap()).len(), 32);
+    assert_eq!(pauses(&programs(&mut room, &["ext-1", "ext-2"])), [("ext-2", true)], "one that comes meanwhile");
+    assert_eq!(pauses(&programs(&mut room, &["ext-1"])), [("ext-2", false)], "it is no more");
+    assert_eq!(pauses(&room.as_teacher(2, TeacherCommand::TakeOver).unwrap()), [], "what is paused stays so");
+
+    room.restart();
+    let standing = room.room.standing();
+    assert_eq!(pauses(&standing).len(), 31, "every seat and the teacher: {standing:?}");
+    assert!(["seat-01", "seat-30", "teacher"].iter().all(|source| pauses(&standing).contains(&(*source, true))));
+    assert_eq!(pauses(&programs(&mut room, &["ext-1"])), [("ext-1", true)], "programs are known a little later");
+    let off = room.as_teacher(2, TeacherCommand::Attention { on: false }).unwrap();
+    assert_eq!(pauses(&off).len(), 32);
+    assert!(pauses(&off).iter().all(|(_, paused)| !paused) && room.room.standing().is_empty());
+
+    room.as_teacher(2, TeacherCommand::Attention { on: true }).unwrap();
+    let ended = room.as_teacher(2, TeacherCommand::EndLesson).unwrap();
+    assert_eq!(pauses(&ended).len(), 32, "the next lesson begins without");
+    assert!(pauses(&ended).iter().all(|(_, paused)| !paused));
 }
 
 #[test]

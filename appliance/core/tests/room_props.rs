@@ -18,6 +18,8 @@ enum Step {
     Online(usize, bool),
     Live(SourceId, bool),
     Thumbnail(usize),
+    /// A program may publish, or none.
+    Program(bool),
     Wait(u64),
     /// Changes that are not kept: so many, 10 milliseconds each.
     Passing(u32),
@@ -59,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..20, any::<bool>()).prop_map(|(at, online)| Step::Online(at, online)),
         4 => (source(), any::<bool>()).prop_map(|(source, live)| Step::Live(source, live)),
         3 => (0usize..20).prop_map(Step::Thumbnail),
+        1 => any::<bool>().prop_map(Step::Program),
         2 => (0u64..400_000).prop_map(Step::Wait),
         1 => (0u32..1_500).prop_map(Step::Passing),
         1 => Just(Step::Restart),
@@ -71,7 +74,7 @@ proptest! {
     fn a_room_keeps_its_promises(steps in proptest::collection::vec(step(), 1..120)) {
         let mut class = Class30::new();
         let mut passes: Vec<Pass> = vec![];
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut paused) = (BTreeSet::new(), BTreeSet::new());
         let mut kept = class.kept();
         for step in steps {
             let (seq, before) = (class.room.seq(), class.room.clone());
@@ -92,19 +95,30 @@ proptest! {
                     Some(pass) => class.thumbnail(&pass, seq),
                     None => Ok(vec![]),
                 },
+                Step::Program(there) => {
+                    let names = there.then(|| ("ext-1".parse().unwrap(), "實物投影".to_owned())).into_iter().collect();
+                    class.room.apply(Input::Sources(names), class.now)
+                }
                 Step::Passing(changes) => {
                     for _ in 0..changes { class.after(10); class.passing(); }
                     Ok(vec![])
                 }
                 // No hub is up again sooner.
-                Step::Restart => { class.after(1_000); class.restart(); seen.clear(); Ok(vec![]) }
+                Step::Restart => {
+                    class.after(1_000);
+                    class.restart();
+                    seen.clear();
+                    paused.clear();
+                    Ok(class.room.standing())
+                }
                 Step::Crash => {
                     class.after(1_000);
                     class.crash(&kept);
                     seen.clear();
+                    paused.clear();
                     passes.retain(|pass| class.room.holds(pass));
                     prop_assert!(class.room.seq() > seq, "who saw the room before the crash sees it afterwards");
-                    Ok(vec![])
+                    Ok(class.room.standing())
                 }
             };
             let (now_kept, worth) = (class.kept(), |kept: &str| kept.split_once(',').map(|(_, rest)| rest.to_owned()));
@@ -122,9 +136,14 @@ proptest! {
                         prop_assert!(from <= at);
                         prop_assert!(seen.remove(source), "hidden without being seen");
                     }
+                    Effect::Pause { source, paused: true } => prop_assert!(paused.insert(source.clone()), "paused twice"),
+                    Effect::Pause { source, paused: false } => prop_assert!(paused.remove(source), "was not paused"),
                     _ => {}
                 }
             }
+            prop_assert_eq!(&paused, &class.room.paused(), "the forwarder does what the room says");
+            let attention = class.teacher_view().lesson.is_some_and(|lesson| lesson.attention);
+            prop_assert_eq!(paused.contains(&SourceId::teacher()), attention);
             let view = class.room.panel_view(&facts());
             prop_assert_eq!(view.stage.tiles.len(), usize::from(view.stage.layout));
             prop_assert!([1, 2, 4, 9].contains(&view.stage.layout));

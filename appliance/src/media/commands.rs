@@ -314,7 +314,6 @@ impl Switchboard {
                 self.remove(index);
             }
         }
-        self.sources[source].paused = false;
     }
 
     fn set_max_layer(&mut self, id: SessionId, max: Layer) -> Result<(), MediaError> {

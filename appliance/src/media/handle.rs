@@ -167,7 +167,7 @@ impl MediaHandle {
         self.ask(|reply| Command::Close { session, reply }).await?
     }
 
-    /// Ends the publisher and all viewers of a source.
+    /// Ends the publisher and all viewers of a source. Whether it is paused stays as it is.
     ///
     /// # Errors
     /// `Internal` when the thread is gone.

@@ -1,6 +1,6 @@
 //! What each input does to the room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use classroom_protocol::{
     Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand,
@@ -29,7 +29,7 @@ impl Room {
     /// The reason why it may not happen, as people are told.
     pub fn apply(&mut self, input: Input, now: Millis) -> Result<Effects, ProblemCode> {
         let before = self.stage.clone();
-        let program_before = self.program();
+        let (program_before, paused_before) = (self.program(), self.paused());
         let lesson_before = self.lesson.as_ref().map(|lesson| lesson.id.clone());
         let attended = self.attendance();
         let pictured = self.pictured();
@@ -38,6 +38,9 @@ impl Room {
         let seen = lesson_before.map(|lesson| self.settle(&before, &lesson, now)).unwrap_or_default();
         let happened = self.happened(&attended, &seen, now).map(Effect::Happened);
         effects.splice(0..0, seen.iter().cloned().chain(happened));
+        let paused = self.paused();
+        effects.extend(pauses(paused.difference(&paused_before), true));
+        effects.extend(pauses(paused_before.difference(&paused), false));
         let program = self.program();
         if program != program_before {
             effects.push(Effect::Program(program));
@@ -239,10 +242,7 @@ impl Room {
             TeacherCommand::EndLesson => return Ok(self.end_lesson(now)),
             TeacherCommand::NewCode => lesson.code = fresh.code,
             TeacherCommand::Lock { on } => lesson.locked = on,
-            TeacherCommand::Attention { on } => {
-                lesson.attention = on;
-                return Ok(self.pause_all(on));
-            }
+            TeacherCommand::Attention { on } => lesson.attention = on,
             TeacherCommand::OpenSharing { minutes: 0 } => lesson.open_until = None,
             TeacherCommand::OpenSharing { minutes } if minutes <= LONGEST_OPEN => {
                 lesson.open_until = Some(now + u64::from(minutes) * 60_000);
@@ -341,13 +341,19 @@ impl Room {
         seats.chain(self.others.keys().cloned()).chain([SourceId::teacher()]).collect()
     }
 
-    fn pause_all(&self, paused: bool) -> Effects {
-        self.sources().into_iter().map(|source| Effect::Pause { source, paused }).collect()
+    /// What is not forwarded: everything that could be shown, while all are to look at the teacher (R-POL-7).
+    pub fn paused(&self) -> BTreeSet<SourceId> {
+        let attention = self.lesson.as_ref().is_some_and(|lesson| lesson.attention);
+        if attention { self.sources().into_iter().collect() } else { BTreeSet::new() }
+    }
+
+    /// What holds already when a shell takes up this state, whose forwarder has just begun and knows of nothing.
+    pub fn standing(&self) -> Vec<Effect> {
+        pauses(&self.paused(), true).collect()
     }
 
     fn end_lesson(&mut self, now: Millis) -> Effects {
         let mut effects: Effects = self.sources().into_iter().map(Effect::CloseSource).collect();
-        effects.extend(self.pause_all(false));
         effects.push(Effect::CloseSource(SourceId::room()));
         effects.extend(self.end_home(now));
         let Some(lesson) = self.lesson.take() else { return vec![] };
@@ -451,6 +457,10 @@ impl Room {
         gone.iter().for_each(|source| self.stage.remove(source));
         gone.into_iter().map(Effect::CloseSource).collect()
     }
+}
+
+fn pauses<'a>(sources: impl IntoIterator<Item = &'a SourceId>, paused: bool) -> impl Iterator<Item = Effect> {
+    sources.into_iter().map(move |source| Effect::Pause { source: source.clone(), paused })
 }
 
 /// The same thing opened again gets the new end.
