@@ -11,5 +11,6 @@ mod offer;
 mod office;
 mod origins;
 mod pace;
+mod restless;
 mod routes;
 mod tokens;

@@ -15,6 +15,7 @@ pub mod forward;
 pub mod home;
 pub mod library;
 pub mod names;
+pub mod pace;
 pub mod pairing;
 pub mod policy;
 pub mod register;

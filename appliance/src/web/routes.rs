@@ -1,7 +1,14 @@
 //! A route can't be declared without the rule that guards it, and the table of all of them can be printed.
 
-use appliance_core::access::{Rule, Who};
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use appliance_core::{
+    access::{Rule, Who},
+    pace::Pace,
+};
 
 use axum::{
     Extension, Router,
@@ -17,11 +24,14 @@ use classroom_protocol::{Problem, ProblemCode};
 use tokio::time::timeout;
 
 use super::{gate::Gate, reply::Refusal};
+use crate::clock;
 
 /// Bodies of JSON commands, in bytes, unless the route says otherwise.
 const BODY: usize = 64 * 1024;
 /// A client has this long to send its body: 64 KiB take half of it on a line of 100 kbit/s.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Passes whose commands are counted: more than have a lesson.
+const PASSES: usize = 1024;
 
 /// One declared route.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -39,12 +49,16 @@ pub(super) struct Routes {
     gate: Gate,
     router: Router,
     table: Vec<Declared>,
+    paces: Paces,
 }
+
+/// Counts the commands of each pass.
+type Paces = Arc<Mutex<Pace<String>>>;
 
 impl Routes {
     /// No route yet; every one that is added passes through `gate`.
     pub(super) fn new(gate: Gate) -> Self {
-        Self { gate, router: Router::new(), table: vec![] }
+        Self { gate, router: Router::new(), table: vec![], paces: Arc::new(Mutex::new(Pace::new(PASSES))) }
     }
 
     /// Adds a route. `state` is all that its handler gets.
@@ -56,6 +70,18 @@ impl Routes {
         S: Clone + Send + Sync + 'static,
     {
         self.at_with_limit(method, path, rule, BODY, handler, state)
+    }
+
+    /// Adds a route by which passes command: each only so often ([`Pace`]).
+    #[must_use]
+    pub(super) fn at_pace<H, T, S>(self, method: Method, path: &'static str, rule: Rule, handler: H, state: &S) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        let guard = Guard { paces: Some(self.paces.clone()), ..self.guard(rule, Some(BODY)) };
+        self.with(method, path, guard, handler, state)
     }
 
     /// Adds a route whose body may have up to `limit` bytes.
@@ -74,7 +100,8 @@ impl Routes {
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        self.with(method, path, rule, Some(limit), handler, state)
+        let guard = self.guard(rule, Some(limit));
+        self.with(method, path, guard, handler, state)
     }
 
     /// Adds a route whose handler reads the body itself as it comes, and bounds its size and its slowness.
@@ -92,18 +119,15 @@ impl Routes {
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        self.with(method, path, rule, None, handler, state)
+        let guard = self.guard(rule, None);
+        self.with(method, path, guard, handler, state)
     }
 
-    fn with<H, T, S>(
-        mut self,
-        method: Method,
-        path: &'static str,
-        rule: Rule,
-        limit: Option<usize>,
-        handler: H,
-        state: &S,
-    ) -> Self
+    fn guard(&self, rule: Rule, limit: Option<usize>) -> Guard {
+        Guard { gate: self.gate.clone(), rule, limit, paces: None }
+    }
+
+    fn with<H, T, S>(mut self, method: Method, path: &'static str, guard: Guard, handler: H, state: &S) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
@@ -111,13 +135,13 @@ impl Routes {
     {
         // Every method used here has a filter; one without could not be declared.
         let Ok(filter) = MethodFilter::try_from(method.clone()) else { return self };
-        let guard = Guard { gate: self.gate.clone(), rule, limit };
+        let rule = guard.rule.name();
         let guarded = on(filter, handler)
             .with_state(state.clone())
             // Not `layer`: a method that is not declared is answered with 405, whoever asks.
             .route_layer(from_fn_with_state(guard, check));
         self.router = self.router.route(path, guarded);
-        self.table.push(Declared { method: method.to_string(), path, rule: rule.name() });
+        self.table.push(Declared { method: method.to_string(), path, rule });
         self
     }
 
@@ -133,6 +157,8 @@ struct Guard {
     rule: Rule,
     /// Most bytes of the body, which is read before the handler runs; none: the handler reads it.
     limit: Option<usize>,
+    /// Where the commands of each pass are counted, if they are.
+    paces: Option<Paces>,
 }
 
 /// Lets a request through whose caller the rule admits, with its whole body in memory: so a slow or endless body ends
@@ -181,9 +207,21 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 fn admitted(guard: &Guard, who: Result<Who, Refusal>) -> Result<Who, Refusal> {
     let who = who?;
     if guard.rule.admits(&who) {
+        guard.paces.as_ref().map_or(Ok(()), |paces| paced(paces, &who))?;
         return Ok(who);
     }
     Err(if who == Who::Nobody { ProblemCode::SignedOut } else { ProblemCode::NotAllowed }.into())
+}
+
+/// Whether this pass may command once more now.
+fn paced(paces: &Paces, who: &Who) -> Result<(), Refusal> {
+    let pass = match who {
+        Who::Student(pass) => format!("{} seat {} {}", pass.lesson, pass.seat, pass.epoch),
+        Who::Home(pass) => format!("{} home {} {}", pass.lesson, pass.seat, pass.session),
+        _ => return Ok(()),
+    };
+    let counted = paces.lock().unwrap_or_else(PoisonError::into_inner).command(&pass, clock::now());
+    counted.map_err(|seconds| Problem::new(ProblemCode::TooManyTries).retry_after(seconds).into())
 }
 
 /// Who passed the gate; every handler can ask.
