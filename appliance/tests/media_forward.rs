@@ -175,6 +175,36 @@ async fn a_paused_source_sends_nothing_and_comes_back_with_a_keyframe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_silence_is_a_freeze_and_a_pause_is_none() {
+    let hub = start("freeze", Limits::default());
+    let mut publisher = Peer::publish(&hub, "seat-01", false).await;
+    connect(&mut [&mut publisher]).await;
+    let (mut viewer, _) = Peer::view(&hub, "seat-01").await;
+    connect(&mut [&mut publisher, &mut viewer]).await;
+    let freezes = async || {
+        let stats = stats(&hub).await;
+        stats.sources[0].publisher.as_ref().unwrap().layers.iter().map(|layer| layer.freezes).sum::<u64>()
+    };
+    let silence = async |peers: &mut [&mut Peer], long: Duration| {
+        let end = Instant::now() + long;
+        until(peers, "the end of the silence", |_| (Instant::now() > end).then_some(())).await;
+    };
+    stream_until(&mut publisher, &mut [&mut viewer], 1, "the start", |v| v[0].received.len() > 120).await;
+    let before = freezes().await;
+    hub.media.pause_source(source("seat-01"), true).await.unwrap();
+    silence(&mut [&mut publisher, &mut viewer], Duration::from_secs(2)).await;
+    hub.media.pause_source(source("seat-01"), false).await.unwrap();
+    stream_until(&mut publisher, &mut [&mut viewer], 2, "the picture", |v| {
+        v[0].video_marks().iter().filter(|mark| **mark == 2).count() > 120
+    })
+    .await;
+    assert_eq!(freezes().await, before, "nothing was to be seen");
+    silence(&mut [&mut publisher, &mut viewer], Duration::from_millis(5_500)).await;
+    stream_until(&mut publisher, &mut [&mut viewer], 3, "the picture", |v| v[0].video_marks().contains(&3)).await;
+    assert_eq!(freezes().await, before + 1, "the screen stood still");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn junk_does_not_reach_the_viewer_nor_stop_it() {
     let hub = start("junk", Limits::default());
     let mut publisher = Peer::publish(&hub, "seat-01", false).await;

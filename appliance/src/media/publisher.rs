@@ -16,7 +16,7 @@ use super::{
     viewer::ntp_of,
 };
 
-/// An encoding that has sent nothing for this long is not chosen for viewers. A still screen sends a frame each second.
+/// An encoding that has sent nothing for this long is not chosen for viewers. Of a still screen pages send 15 frames a second.
 const STALE: Duration = Duration::from_millis(2500);
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -32,7 +32,6 @@ struct Encoding {
     keyframes: u64,
     keyframe_at: Option<u32>,
     last: Instant,
-    last_frame: Option<Instant>,
     freezes: Freezes,
     window: (Instant, u64, u32),
     bitrate: u64,
@@ -147,7 +146,6 @@ impl Publisher {
             keyframes: 0,
             keyframe_at: None,
             last: now,
-            last_frame: None,
             freezes: Freezes::default(),
             window: (now, 0, 0),
             bitrate: 0,
@@ -178,9 +176,12 @@ impl Publisher {
         })
     }
 
-    /// Rolls the measuring windows.
-    pub(super) fn roll(&mut self, now: Instant) {
+    /// Rolls the measuring windows. `watched` says whether the picture is given to anyone now.
+    pub(super) fn roll(&mut self, now: Instant, watched: bool) {
         for encoding in self.encodings.iter_mut().flatten() {
+            if !watched {
+                encoding.freezes.rest();
+            }
             let (since, bytes, frames) = encoding.window;
             let length = now.saturating_duration_since(since);
             if length >= WINDOW {
@@ -254,9 +255,7 @@ impl Encoding {
         }
         if rtp.header.marker && matches!(self.media, Media::Video { .. }) {
             self.window.2 += 1;
-            if let Some(last) = self.last_frame.replace(now) {
-                self.freezes.gap(now.saturating_duration_since(last));
-            }
+            self.freezes.frame(now);
         }
         if let Some(info) = &rtp.last_sender_info {
             let timestamp = info.rtp_time.numer() as u32;

@@ -410,7 +410,7 @@ impl Switchboard {
         let Some(Session { role: Role::Publisher(publisher), .. }) = self.sessions[publisher_index].as_mut() else {
             return;
         };
-        publisher.roll(now);
+        publisher.roll(now, !source.paused && !source.viewers.is_empty());
         let (bitrates, clocks) = (publisher.bitrates(now), publisher.clocks());
         let mut wanted = [false; 3];
         for &viewer_index in &source.viewers {

@@ -265,8 +265,8 @@ pub struct LayerStats {
     pub frames_per_second: u32,
     /// Time since the last packet.
     pub age: Duration,
-    /// Gaps between frames well above the usual one ([`appliance_core::forward::Freezes`]), an estimate: the box decodes
-    /// nothing.
+    /// Gaps between frames well above the usual one while someone was given them ([`appliance_core::forward::Freezes`]), an
+    /// estimate: the box decodes nothing.
     pub freezes: u64,
 }
 
