@@ -320,6 +320,8 @@ fn fewer_tiles_keep_the_newest_and_show_replaces_the_oldest() {
     assert_eq!(room.on_stage(), ["seat-04", "seat-05"]);
     assert_eq!(room.teacher(TeacherCommand::Layout { tiles: 3 }), Err(ProblemCode::BadInput));
     assert_eq!(room.teacher(TeacherCommand::Swap { a: 0, b: 2 }), Err(ProblemCode::BadInput));
+    let wrong = |a, b| room.room.wrong_field(&TeacherCommand::Swap { a, b });
+    assert_eq!((wrong(0, 2), wrong(2, 0)), (Some("b"), Some("a")));
 }
 
 #[test]

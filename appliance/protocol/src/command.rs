@@ -1,6 +1,6 @@
 //! What a person asks of the room. The hub's core decides whether it happens.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{Seat, SourceId, policy::Permission};
@@ -15,8 +15,10 @@ pub enum TeacherCommand {
         class: i64,
     },
     /// End the lesson: everyone is signed out of it, all casts end.
+    #[serde(deserialize_with = "nothing_more")]
     EndLesson,
     /// A new room code; those who are in stay in.
+    #[serde(deserialize_with = "nothing_more")]
     NewCode,
     /// While locked nobody new joins or asks.
     Lock {
@@ -117,6 +119,7 @@ pub enum TeacherCommand {
         what: Permission,
     },
     /// Hold the room from now on; who held it before is told.
+    #[serde(deserialize_with = "nothing_more")]
     TakeOver,
 }
 
@@ -125,10 +128,13 @@ pub enum TeacherCommand {
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StudentCommand {
     /// The screen is chosen and ready; the student asks to show it. Nothing is sent before the teacher agrees (R-CAST-3).
+    #[serde(deserialize_with = "nothing_more")]
     Ask,
     /// The student no longer shares, asks or follows the invitation.
+    #[serde(deserialize_with = "nothing_more")]
     Stop,
     /// The student leaves the lesson; the seat is free.
+    #[serde(deserialize_with = "nothing_more")]
     Leave,
 }
 
@@ -142,5 +148,14 @@ pub enum HomeCommand {
         up: bool,
     },
     /// The student leaves the lesson; the link stays good.
+    #[serde(deserialize_with = "nothing_more")]
     Leave,
+}
+
+/// The fields of a command that has none: serde itself would pass over whatever comes with it.
+fn nothing_more<'de, D: Deserializer<'de>>(fields: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    Nothing::deserialize(fields).map(|Nothing {}| ())
 }

@@ -8,7 +8,7 @@ use axum::{
 use bytes::Bytes;
 use classroom_protocol::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a handler answers with when it can't do what it was asked.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
-            let field = wrong_field(path, &error.into_inner().to_string(), &body);
+            let field = wrong_field::<T>(path, &error.into_inner().to_string(), &body);
             Problem::new(ProblemCode::BadInput).field(field)
         })?;
         reader.end().map_err(|_| ProblemCode::BadInput)?;
@@ -75,9 +75,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// Which field is wrong, by serde's path and words. What is chosen by a tag (`do`) has no path: then the field is found by
-/// the value of which serde speaks. `body` when it is none of the fields.
-fn wrong_field(path: String, words: &str, body: &[u8]) -> String {
+/// A body with more fields is no command of ours; which of them is wrong is not worth the search.
+const FIELDS: usize = 16;
+
+/// Which field is wrong, by serde's path and words. What is chosen by a tag (`do`) has no path: then it is the field without
+/// which serde says something else, or the one whose value it speaks of. `body` when it is none of the fields.
+fn wrong_field<T: DeserializeOwned>(path: String, words: &str, body: &[u8]) -> String {
     // An unknown or missing field is named in the message only.
     let quoted = words.split('`').nth(1);
     if let Some(name) = quoted.filter(|_| words.contains("field")) {
@@ -87,6 +90,20 @@ fn wrong_field(path: String, words: &str, body: &[u8]) -> String {
         return path;
     }
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return "body".into() };
+    if fields.len() > FIELDS {
+        return "body".into();
+    }
+    let said = |fields: Map<String, Value>| serde_json::from_value::<T>(fields.into()).err().map(|e| e.to_string());
+    let whole = said(fields.clone());
+    let differs = |name: &&String| {
+        let rest = fields.iter().filter(|(other, _)| other != name).map(|(name, value)| (name.clone(), value.clone()));
+        said(rest.collect()) != whole
+    };
+    // Without the tag everything is another thing; it is the wrong one when no variant has its name.
+    let tag = words.contains("variant").then_some("do");
+    if let Some(name) = fields.keys().filter(|name| *name != "do").find(differs).map(String::as_str).or(tag) {
+        return name.to_owned();
+    }
     // “unknown variant `dance`”, “invalid type: string "x"”, “invalid value: integer `7`”, “invalid type: map”
     let spoken = |value: &Value| match value {
         Value::String(text) => quoted == Some(text) || words.contains(&format!("string {text:?},")),
@@ -133,7 +150,7 @@ pub const DONE: StatusCode = StatusCode::NO_CONTENT;
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use axum::{body::Body, http::header};
-    use classroom_protocol::TeacherCommand;
+    use classroom_protocol::{StudentCommand, TeacherCommand};
 
     use super::*;
 
@@ -155,10 +172,31 @@ mod tests {
             (r#"{"do":"lock","on":[1]}"#, "on"),
             (r#"{"do":"start-lesson","class":{}}"#, "class"),
             (r#"{"do":7}"#, "do"),
+            (r#"{"do":"lock","on":"lock"}"#, "on"),
+            (r#"{"do":"approve","seat":0}"#, "seat"),
+            (r#"{"do":"approve","seat":100}"#, "seat"),
+            (r#"{"do":"show","source":"Nobody"}"#, "source"),
+            (r#"{"do":"show","source":"seat-01","tile":-1}"#, "tile"),
+            (r#"{"do":"swap","a":-1,"b":-1}"#, "a"),
+            (r#"{"do":"end-lesson","now":true}"#, "now"),
             ("7", "body"),
             ("{", "body"),
         ] {
             assert_eq!(field::<TeacherCommand>(body).await.as_deref(), Some(name), "{body}");
+        }
+        let many: Vec<String> = (0..2_000).map(|n| format!(r#","{n}":null"#)).collect();
+        let many = format!(r#"{{"do":"approve","seat":0{}}}"#, many.concat());
+        assert_eq!(field::<TeacherCommand>(&many).await.as_deref(), Some("body"), "not worth the search");
+    }
+
+    #[tokio::test]
+    async fn a_command_has_no_more_than_its_fields() {
+        for body in [r#"{"do":"ask","x":1}"#, r#"{"do":"stop","x":null}"#, r#"{"x":{},"do":"leave"}"#] {
+            assert_eq!(field::<StudentCommand>(body).await.as_deref(), Some("x"), "{body}");
+        }
+        for command in [StudentCommand::Ask, StudentCommand::Stop, StudentCommand::Leave] {
+            let text = serde_json::to_string(&command).unwrap();
+            assert_eq!(serde_json::from_str::<StudentCommand>(&text).unwrap(), command, "{text}");
         }
     }
 }

@@ -86,8 +86,12 @@ pub async fn command(
         code: room_code().map_err(|error| Refusal::internal(&error))?,
     };
     let detail = serde_json::to_value(&command).map_err(|error| Refusal::internal(&error))?;
-    let name = who.name.clone();
-    state.room.apply(Input::Teacher { who, command, class, fresh }).await?;
+    let (name, asked) = (who.name.clone(), command.clone());
+    state.room.apply(Input::Teacher { who, command, class, fresh }).await.map_err(|code| {
+        let field = state.room.now().wrong_field(&asked).filter(|_| code == ProblemCode::BadInput);
+        let problem = Problem::new(code);
+        if let Some(field) = field { problem.field(field) } else { problem }
+    })?;
     state.audit.note(&name, peer.0, "room-command", detail).await;
     Ok(DONE)
 }

@@ -295,6 +295,21 @@ impl Room {
         Ok(vec![])
     }
 
+    /// Which field of a command was refused as `bad-input`.
+    pub fn wrong_field(&self, command: &TeacherCommand) -> Option<&'static str> {
+        match command {
+            TeacherCommand::OpenSharing { .. } => Some("minutes"),
+            TeacherCommand::Layout { .. } => Some("tiles"),
+            TeacherCommand::Show { .. } => Some("tile"),
+            TeacherCommand::Swap { a, .. } => Some(if *a < self.stage.layout() { "b" } else { "a" }),
+            TeacherCommand::Permit { minutes: Some(minutes), .. } if !(1..=LONGEST_PERMIT).contains(minutes) => {
+                Some("minutes")
+            }
+            TeacherCommand::Permit { .. } | TeacherCommand::Forbid { .. } => Some("what"),
+            _ => None,
+        }
+    }
+
     fn show(&mut self, source: &SourceId, tile: Option<u8>, now: Millis) -> Result<Effects, ProblemCode> {
         if tile.is_some_and(|tile| tile >= self.stage.layout()) {
             return Err(ProblemCode::BadInput);
