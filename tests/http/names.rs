@@ -41,7 +41,7 @@ async fn names_that_are_none_are_refused() -> Result<()> {
     let hub = Hub::start().await?;
     let teacher = hub.teacher().await?;
     let long = "王".repeat(5000);
-    let unseen = ["王\u{200b}小明", "王\u{202e}小明", "\u{200d}", "a\u{2066}b", "\u{3164}"];
+    let unseen = ["王\u{200b}小明", "王\u{202e}小明", "\u{200d}", "a\u{2066}b", "\u{3164}", "\u{fe0f}", "\u{2800}"];
     for name in ["", " ", "\u{3000}", "a\nb", "a\u{0}b", "\u{1b}[31m", long.as_str()].into_iter().chain(unseen) {
         let class = json!({ "name": name, "students": [] });
         assert_eq!(teacher.post("/api/classes", &class).await?.code()?, ProblemCode::BadInput, "class {name:.20?}");

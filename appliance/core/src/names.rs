@@ -29,6 +29,24 @@ const UNSEEN: &[RangeInclusive<char>] = &[
     '\u{e0000}'..='\u{e007f}',
 ];
 
+/// Characters that are part of a name beside others and leave a blank alone: accents, signs that choose how the one before
+/// is drawn, fillers, the empty pattern of Braille.
+const NEVER_ALONE: &[RangeInclusive<char>] = &[
+    '\u{300}'..='\u{36f}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{1ab0}'..='\u{1aff}',
+    '\u{1dc0}'..='\u{1dff}',
+    '\u{20d0}'..='\u{20ff}',
+    '\u{2800}'..='\u{2800}',
+    '\u{302a}'..='\u{302f}',
+    '\u{3099}'..='\u{309a}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{fe20}'..='\u{fe2f}',
+    '\u{1d159}'..='\u{1d159}',
+    '\u{e0100}'..='\u{e01ef}',
+];
+
 const NON_JOINER: char = '\u{200c}';
 const JOINER: char = '\u{200d}';
 
@@ -62,11 +80,17 @@ pub fn has_unseen(text: &str) -> bool {
     false
 }
 
-/// A name of at most `most` characters without the blanks around it. `None` when nothing is left, it is too long or has
+/// Whether anything of a text is seen when it stands alone.
+pub fn is_seen(text: &str) -> bool {
+    let within = |ranges: &[RangeInclusive<char>], c| ranges.iter().any(|range| range.contains(&c));
+    text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !within(UNSEEN, c) && !within(NEVER_ALONE, c))
+}
+
+/// A name of at most `most` characters without the blanks around it. `None` when nothing is seen of it, it is too long or has
 /// what no name has ([`has_unseen`]).
 pub fn name(text: &str, most: usize) -> Option<String> {
     let text = text.trim();
-    let fits = !text.is_empty() && text.chars().count() <= most && !has_unseen(text);
+    let fits = is_seen(text) && text.chars().count() <= most && !has_unseen(text);
     fits.then(|| text.to_owned())
 }
 
@@ -109,6 +133,14 @@ mod tests {
             "\u{3164}",
             "a\u{e0041}",
             "\u{7f}",
+            // Part of names, and no name by themselves.
+            "\u{fe0f}",
+            "\u{fe0f}\u{200d}\u{fe0f}",
+            "\u{2800}",
+            "\u{2800} \u{2800}",
+            "\u{301}",
+            "\u{e0100}",
+            "\u{34f}",
         ] {
             assert_eq!(name(text, 60), None, "{text:?}");
         }

@@ -88,6 +88,9 @@ pub fn name(text: &str) -> Result<String, Wrong> {
     if crate::names::has_unseen(text) {
         return Err(Wrong::Control);
     }
+    if !crate::names::is_seen(text) {
+        return Err(Wrong::Empty);
+    }
     if text.chars().count() > NAME_CHARS {
         return Err(Wrong::TooLong);
     }
@@ -334,6 +337,7 @@ mod tests {
         }
         assert_eq!(name(" 　王小明\u{200b} ").as_deref(), Ok("王小明"));
         assert_eq!(name("王\n明"), Err(Wrong::Control));
+        assert_eq!((name("\u{2800}"), name("\u{fe0f}")), (Err(Wrong::Empty), Err(Wrong::Empty)), "nothing is seen");
         assert_eq!(name(&"長".repeat(61)), Err(Wrong::TooLong));
         assert!(name(&"長".repeat(60)).is_ok());
     }
