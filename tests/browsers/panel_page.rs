@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use classroom_protocol::{TeacherCommand, TeacherView, catalogue::Lang};
+use classroom_protocol::{PanelView, TeacherCommand, TeacherView, catalogue::Lang};
 use harness::{browser::Options, hub::Hub, pages::Page, panel::shot, wait::wait_for};
 
 #[tokio::test]
@@ -57,4 +57,32 @@ async fn the_panel_page_pairs_and_shows_the_stage() -> Result<()> {
     let view = teacher.feed(None).await?.view("the panel", |view| paired(view).is_some()).await?;
     teacher.delete(&format!("/api/panels/{}", paired(&view).unwrap_or_default())).await?.done()?;
     panel.sees("panel.unpaired").await
+}
+
+#[tokio::test]
+async fn a_page_that_is_open_in_too_many_places_rests_until_someone_wants_it_there() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let options = Options { size: (1280, 720), ..Options::default() };
+    let panel = Page::open(&hub.base(), "/panel", Lang::ZhHantTw, options).await?;
+    let shown = "document.querySelector('.code.digits')?.innerText.replace(/\\D/g, '')";
+    panel.browser.wait_for(&format!("({shown})?.length === 6"), Duration::from_secs(10)).await?;
+    let digits = panel.browser.eval(shown).await?;
+    teacher.post("/api/panels", &serde_json::json!({ "code": digits })).await?.done()?;
+    panel.sees("panel.no-lesson").await?;
+    let token = panel.browser.eval("localStorage.getItem('classroom.panel')").await?;
+    let same = hub.anyone()?.bearer(token.as_str().context("a token")?);
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        let mut other = same.feed(None).await?;
+        other.view::<PanelView>("the room", |_| true).await?;
+        others.push(other);
+    }
+    panel.sees("problem.elsewhere").await?;
+    panel.browser.screenshot(shot("panel-page-elsewhere")?).await?;
+    panel.tap("common.go-on-here").await?;
+    panel.browser.wait_for("!document.querySelector('dialog')", Duration::from_secs(5)).await?;
+    // It is there again, and follows.
+    teacher.start_lesson(3).await?;
+    panel.sees("common.room-code").await
 }
