@@ -76,7 +76,8 @@ deny: ## licences and advisories of every crate
 .PHONY: bench
 bench: need-bench ui ## measure against the peers; ONLY=cast for one family
 	cargo build --locked --release --workspace
-	target/release/bench $(if $(ONLY),--only $(ONLY))
+	@# Networks of their own need root, as in tests/run.sh.
+	as=(); ((EUID == 0)) || as=(sudo -E env "PATH=$$PATH" "HOME=$$HOME"); "$${as[@]}" target/release/bench $(if $(ONLY),--only $(ONLY))
 
 # ---- packages and the image; BIN= names a folder with programs that are built already ----
 BIN ?=
