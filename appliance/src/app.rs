@@ -228,6 +228,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let code = if setup { Some(first_code(&store, &key).await?) } else { None };
     let room_code = room.now().code().map(str::to_owned);
     crate::console::welcome(&config.room.name, &base, code.as_deref(), room_code.as_deref());
+    if config.demo.class {
+        keepers.spawn(crate::console::follow_code(room.watch()));
+    }
     if let Some(notice) = &config.room.notice {
         crate::console::notice(notice);
     }

@@ -1,6 +1,10 @@
 //! What the box prints for the person who starts it.
 
+use std::sync::Arc;
+
+use appliance_core::room::Room;
 use classroom_protocol::catalogue::{Lang, fill};
+use tokio::sync::watch;
 
 /// The language of the console: Chinese, unless the environment asks for English.
 pub fn language() -> Lang {
@@ -29,5 +33,18 @@ pub fn welcome(room: &str, base: &str, code: Option<&str>, room_code: Option<&st
     println!("{}", fill(lang, hint, &[]));
     if let Some(code) = room_code {
         println!("{}", fill(lang, "console.hub-room-code", &[("code", code)]));
+    }
+}
+
+/// Prints the room code of each new lesson, for who tries the box out at its console. Runs until it is aborted.
+#[expect(clippy::print_stdout, reason = "this is what the console is for")]
+pub async fn follow_code(mut room: watch::Receiver<Arc<Room>>) {
+    let mut told = room.borrow_and_update().code().map(str::to_owned);
+    while room.changed().await.is_ok() {
+        let code = room.borrow_and_update().code().map(str::to_owned);
+        if let Some(code) = code.as_deref().filter(|code| told.as_deref() != Some(code)) {
+            println!("{}", fill(language(), "console.hub-room-code", &[("code", code)]));
+        }
+        told = code;
     }
 }

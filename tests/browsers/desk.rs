@@ -84,6 +84,41 @@ async fn forty_pictures_can_be_read_and_nine_tiles_touched() -> Result<()> {
     Ok(())
 }
 
+/// Of each card's name what is drawn: lines, and how much of the line is filled.
+const DRAWN: &str = "[...document.querySelectorAll('button > .name')].map(name => { const range = document.createRange(); \
+    range.selectNodeContents(name); const box = name.getBoundingClientRect(); \
+    const boxes = [...range.getClientRects()].filter(b => b.width > 0 && b.top < box.bottom - 2); \
+    return [new Set(boxes.map(b => Math.round(b.top))).size, \
+        Math.round(100 * (Math.max(...boxes.map(b => b.right)) - box.left) / box.width)]; })";
+
+#[tokio::test]
+async fn as_much_of_a_long_name_as_fits_stands_on_a_card() -> Result<()> {
+    let hub = Hub::start_with(hub::Options { demo: true, ..hub::Options::default() }).await?;
+    let path = format!("/teach#code={}", hub.first_code().await?);
+    let desk = Page::open(&hub.base(), &path, Lang::ZhHantTw, Options::default()).await?;
+    desk.make_account("wang", "王美麗老師").await?;
+    let teacher = hub.anyone()?.sign_in("wang").await?;
+    let names = ["阿美族·拉黑子·達立夫·巴卡朗", "Bartholomew Christopherson Featherstonehaugh de la Cruz"];
+    let students: Vec<_> = (1u8..=30).map(|n| json!({ "seat": n, "name": names[usize::from(n) % 2] })).collect();
+    let made = teacher.post("/api/classes", &json!({ "name": "五年三班", "students": students })).await?;
+    let class = made.json::<Value>()?["id"].as_i64().context("the class")?;
+    teacher.command(&TeacherCommand::StartLesson { class }).await?;
+    let code = teacher.room_code().await?;
+    let picture: Vec<u8> = serde_json::from_value(desk.browser.run(PICTURE).await?)?;
+    for seat in 1..=30 {
+        let student = hub.anyone()?.join(&code, seat).await?;
+        student.caller.ask(StudentCommand::Ask).await?;
+        let request = student.caller.request(Method::PUT, "/api/student/thumbnail");
+        student.caller.send(request.header("content-type", "image/jpeg").body(picture.clone())).await?.done()?;
+    }
+    desk.browser.wait_for("document.querySelectorAll('.pictured .name').length === 30", WAIT).await?;
+    desk.browser.screenshot(shot("teach-long-names")?).await?;
+    let drawn: Vec<(u32, u32)> = serde_json::from_value(desk.browser.eval(DRAWN).await?)?;
+    println!("lines and filled part of each name: {drawn:?}");
+    ensure!(drawn.len() == 30 && drawn.iter().all(|(lines, part)| *lines == 1 && *part >= 80), "{drawn:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn of_two_tabs_the_one_that_shares_last_shares() -> Result<()> {
     let hub = Hub::start().await?;

@@ -20,11 +20,24 @@ pub fn offer_addresses(webrtc: &gst::Element, addresses: &[IpAddr]) {
     }
 }
 
+/// Keeps libnice from calling out for routers that would open ports (UPnP): nobody is spoken to who is not named in the
+/// configuration.
+fn ask_no_routers(bin: &gst::Element) {
+    let ice = bin.property::<gst::glib::Object>("ice-agent");
+    if ice.has_property("agent") {
+        let agent = ice.property::<gst::glib::Object>("agent");
+        if agent.has_property("upnp") {
+            agent.set_property("upnp", false);
+        }
+    }
+}
+
 /// Makes the offer of what the element holds, with the addresses found in time.
 ///
 /// # Errors
 /// When webrtcbin makes none.
 pub fn offer(bin: &gst::Element) -> Result<String> {
+    ask_no_routers(bin);
     let reply = ask(bin, "create-offer", &[&None::<gst::Structure>])?.context("webrtcbin makes no offer")?;
     let offer = reply.get::<webrtc::WebRTCSessionDescription>("offer").context("no offer in the reply")?;
     let (done, gathered) = mpsc::sync_channel(1);
