@@ -128,6 +128,10 @@ impl Student {
         let options =
             Options { screen: Screen::Fake, size, netns: netns.map(str::to_owned), args, ..Options::default() };
         let page = Page::open(base, &format!("/home{path}"), Lang::ZhHantTw, options).await?;
+        // Seen once: the way through the gateway is so new that a part of the page does not come. People reload then.
+        if page.browser.wait_for("document.body.innerText.length > 0", Duration::from_secs(10)).await.is_err() {
+            page.browser.client.refresh().await?;
+        }
         Ok(Self { page })
     }
 
