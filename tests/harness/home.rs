@@ -15,6 +15,8 @@ use crate::{
 
 /// The tone of the student's voice, in Hz.
 pub const TONE: f64 = 1000.0;
+/// A page is there within this time, also on a busy machine.
+const LOADS: Duration = Duration::from_secs(30);
 /// Samples a second.
 const RATE: usize = 48_000;
 
@@ -128,9 +130,11 @@ impl Student {
         let options =
             Options { screen: Screen::Fake, size, netns: netns.map(str::to_owned), args, ..Options::default() };
         let page = Page::open(base, &format!("/home{path}"), Lang::ZhHantTw, options).await?;
-        // Seen once: the way through the gateway is so new that a part of the page does not come. People reload then.
-        if page.browser.wait_for("document.body.innerText.length > 0", Duration::from_secs(10)).await.is_err() {
-            page.browser.client.refresh().await?;
+        // An empty page says nothing of why: what the browser knows of it does.
+        if let Err(error) = page.browser.wait_for("document.body.innerText.length > 0", LOADS).await {
+            let loaded = "performance.getEntries().map(e => [e.name, e.responseStatus, Math.round(e.duration)])";
+            let (console, loaded) = (page.browser.console().await, page.browser.eval(loaded).await);
+            return Err(error.context(format!("the page at home stays empty: {console:?}, loaded: {loaded:?}")));
         }
         Ok(Self { page })
     }

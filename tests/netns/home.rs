@@ -89,7 +89,8 @@ impl Town {
         let teacher_sees = |view: &TeacherView| view.room_live;
         hub_ns.block_on(|| async { teacher.feed(None).await?.view("the studio", teacher_sees).await })??;
         until("the tunnel", PATIENCE, || outside.reaches_the_room())?;
-        let student = runtime.block_on(outside.student(&hub, &link, (1280, 800)))?;
+        let student = runtime.block_on(outside.student(&hub, &link, (1280, 800)));
+        let student = student.with_context(|| outside.logs())?;
         Ok(Self {
             student,
             runtime,
