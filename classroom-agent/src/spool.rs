@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use appliance_core::agent::Report;
@@ -38,20 +39,40 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Opens the file. Half a line at its end was never acknowledged to anyone and is left out.
+    /// Opens the file. Half a line at its end was never acknowledged to anyone and is left out. Whole lines that can't
+    /// be read are told to the box as dropped records.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                String::from_utf8_lossy(&fs::read(path)?).into_owned()
-            }
+        let (text, written) = match fs::read(path) {
+            Ok(bytes) => (String::from_utf8_lossy(&bytes).into_owned(), written_at(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), 0),
             Err(error) => return Err(error),
         };
-        let mut lines = text.lines();
-        let mut head: Head = lines.next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
-        let waiting: VecDeque<Report> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        head.next = waiting.back().map_or(head.next, |last| head.next.max(last.id + 1));
+        let mut lines = text.split_inclusive('\n');
+        let head = lines.next().map(serde_json::from_str::<Head>);
+        let damaged = matches!(head, Some(Err(_)));
+        let mut head = head.and_then(Result::ok).unwrap_or_default();
+        let mut waiting = VecDeque::new();
+        let mut lost = 0;
+        for line in lines {
+            match serde_json::from_str::<Report>(line) {
+                Ok(report) => waiting.push_back(report),
+                Err(_) if !line.ends_with('\n') => {}
+                Err(_) => lost += 1,
+            }
+        }
+        head.next = waiting.back().map_or(head.next, |last: &Report| head.next.max(last.id + 1));
+        if damaged {
+            // What number came last is not known; the box takes one that it had before for a record told twice.
+            head.next = head.next.max(written);
+            lost += 1;
+        }
+        if lost > 0 {
+            let aside = path.with_extension("damaged");
+            tracing::error!(lines = lost, kept = %aside.display(), "records that can't be read; the box is told");
+            fs::copy(path, aside)?;
+            head.dropped += lost;
+            head.dropped_at = head.dropped_at.max(written);
+        }
         let spool = Self { path: path.into(), head, waiting };
         spool.rewrite()?;
         Ok(spool)
@@ -123,6 +144,13 @@ impl Spool {
     }
 }
 
+/// When the file was last written: no record in it is newer.
+fn written_at(path: &Path) -> Millis {
+    let modified = fs::metadata(path).and_then(|data| data.modified()).ok();
+    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| Millis::try_from(since.as_millis()).ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -151,6 +179,29 @@ mod tests {
         let mut empty = Spool::open(&path).unwrap();
         empty.push(report).unwrap();
         assert_eq!(empty.batch(9), [report(3)], "numbers go on");
+    }
+
+    #[test]
+    fn damaged_lines_are_told_as_dropped_and_the_numbers_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mut spool = Spool::open(&path).unwrap();
+        for _ in 0..3 {
+            spool.push(report).unwrap();
+        }
+        let damage = |line: usize| {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().enumerate().map(|(n, kept)| if n == line { "\0\0\0" } else { kept });
+            fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+            Spool::open(&path).unwrap()
+        };
+        let spool = damage(2);
+        assert_eq!((spool.batch(9), spool.dropped(), spool.dropped_at() > 5), (vec![report(0), report(2)], 1, true));
+        assert_eq!(fs::read_to_string(path.with_extension("damaged")).unwrap().lines().nth(2), Some("\0\0\0"));
+        let mut spool = damage(0);
+        spool.done(2).unwrap();
+        spool.push(report).unwrap();
+        assert!(spool.batch(1)[0].id > 3, "no number that the box has had");
     }
 
     #[test]

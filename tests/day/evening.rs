@@ -107,6 +107,13 @@ impl Classroom {
             let (number, name) = student(seat);
             ensure!(!all.contains(&number) && !all.contains(&name), "{name} ({number}) was sent");
         }
+        // Nor did anything keep a diary of the names that were asked for (R-DATA-4).
+        for (whose, log) in [("resolver", self.resolver.log()), ("device", self.device.log())] {
+            ensure!(!log.is_empty(), "the {whose}'s log is empty: nothing was looked at");
+            for name in [GAME, MAIL] {
+                ensure!(!log.contains(name), "the {whose}'s log names {name}");
+            }
+        }
         let mut kinds = BTreeMap::<String, usize>::new();
         for statement in statements.values() {
             let verb = statement["verb"]["id"].as_str().context("a verb")?;

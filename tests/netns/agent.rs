@@ -193,6 +193,7 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     ensure!(well && !device.folder.join("state/identity.json").exists(), "unenrol: {told}");
     let listed: Value = hub_ns.block_on(|| async { office.get("/api/school/agents").await?.json() })??;
     ensure!(listed == json!([]), "{listed}");
+    ensure!(!device.log().contains(GAME), "the device kept a diary of names (R-DATA-4)");
     println!("unenrolled: nothing of it is left on either side");
     ensure!(memory.resident <= MEMORY, "{} MB resident", memory.resident as f64 / 1e6);
     drop(game);

@@ -201,7 +201,8 @@ pub async fn list(State(state): State<AgentState>) -> Result<axum::Json<Vec<List
     let mut all = Vec::new();
     for row in state.agents.list().await.map_err(store)? {
         let hours = state.agents.hours(row.device.clone()).await.map_err(store)?;
-        let hours = hours.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let hours = hours.map(|text| serde_json::from_str(&text)).transpose();
+        let hours = hours.map_err(|error| Refusal::internal(&error))?.unwrap_or_default();
         let AgentRow { device, enrolled_at, seen_at, link, version, .. } = row;
         all.push(Listed { device, enrolled_at, seen_at, link, version, hours });
     }
