@@ -37,7 +37,7 @@ pub struct Platform {
 pub struct Figures {
     store: FigureStore,
     parameters: Arc<Parameters>,
-    platforms: Arc<Vec<Platform>>,
+    platforms: Arc<dyn Fn() -> Vec<Platform> + Send + Sync>,
 }
 
 /// What one count was made from beside the numbers.
@@ -56,8 +56,12 @@ pub struct Background {
 }
 
 impl Figures {
-    /// Counts by these numbers, with hours for these platforms.
-    pub fn new(store: FigureStore, parameters: Parameters, platforms: Vec<Platform>) -> Self {
+    /// Counts by these numbers, with hours for the platforms that the school's rules name at the time of a count.
+    pub fn new(
+        store: FigureStore,
+        parameters: Parameters,
+        platforms: impl Fn() -> Vec<Platform> + Send + Sync + 'static,
+    ) -> Self {
         Self { store, parameters: Arc::new(parameters), platforms: Arc::new(platforms) }
     }
 
@@ -67,14 +71,14 @@ impl Figures {
     }
 
     /// The platforms whose hours are counted.
-    pub fn platforms(&self) -> &[Platform] {
-        &self.platforms
+    pub fn platforms(&self) -> Vec<Platform> {
+        (self.platforms)()
     }
 
     /// A platform's name, or its id where the bundle has none.
     pub fn platform_name(&self, id: &str, lang: Lang) -> String {
-        let known = self.platforms.iter().find(|platform| platform.id == id);
-        known.map_or_else(|| id.to_owned(), |platform| platform.names[usize::from(lang == Lang::En)].clone())
+        let known = self.platforms().into_iter().find(|platform| platform.id == id);
+        known.map_or_else(|| id.to_owned(), |Platform { names: [zh, en], .. }| if lang == Lang::En { en } else { zh })
     }
 
     /// The calendar that the office has set, or the assumed one.
@@ -139,7 +143,7 @@ impl Figures {
             activities: events.iter().filter_map(|event| events::activity(event, &roster)).collect(),
             devices: devices.into_iter().map(|row| register::device(row, today)).collect(),
             lessons,
-            platforms: self.platforms.iter().map(|platform| platform.id.clone()).collect(),
+            platforms: self.platforms().into_iter().map(|platform| platform.id).collect(),
             box_ran,
         };
         Ok((facts, calendar, Background { today, calendar: from, teachers, held, holders }))

@@ -48,7 +48,7 @@ async fn the_month_is_counted_from_what_is_on_the_disk() {
     let opened = store::open(folder.path(), 1).unwrap();
     let store = opened.store.clone();
     let platforms = vec![Platform { id: "adl".into(), names: ["因材網".into(), "Adaptive Learning".into()] }];
-    let figures = Figures::new(store.figures(), Parameters::default(), platforms);
+    let figures = Figures::new(store.figures(), Parameters::default(), move || platforms.clone());
     let november = month("2026-11").unwrap();
     let now = noon("2026-11-30");
 

@@ -1,12 +1,12 @@
 //! The month of a class and the school's report over the wire: what is unknown, what is refused, and files that an
 //! office suite takes.
 
-use std::{io::Cursor, path::Path, process::Command};
+use std::{io::Cursor, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use calamine::{Data, Ods, Reader, Xlsx};
-use classroom_protocol::ProblemCode;
-use harness::{hub::Hub, people::Caller};
+use classroom_protocol::{ProblemCode, policy::Document};
+use harness::{hub::Hub, people::Caller, wait::wait_for};
 use serde_json::{Value, json};
 
 const ODS: &str = "application/vnd.oasis.opendocument.spreadsheet";
@@ -34,6 +34,27 @@ async fn a_month_without_devices_is_unknown_and_not_zero() -> Result<()> {
     let (day, of) = (now["today"].as_str().context("today")?, now["figures"]["month"].as_str().context("month")?);
     assert!(day.starts_with(of), "{day} {of}");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_platforms_are_those_of_the_schools_own_rules() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let path = format!("/api/month?class={}", teacher.make_class(2).await?);
+    let own = json!({ "id": "own", "name": { "zh-Hant-TW": "校內平臺", "en": "Our platform" },
+        "hosts": ["learn.school.example"], "hours": true });
+    let mut document: Value = serde_json::from_str(&Document::standard()?.to_json()?)?;
+    document["bundles"]["learning"]["systems"].as_array_mut().context("systems")?.push(own);
+    std::fs::write(hub.home().join("data/policy/document.json"), document.to_string())?;
+    wait_for("the school's platform", Duration::from_secs(15), async || {
+        let month: Value = teacher.get(&path).await?.json()?;
+        let named = &month["platforms"]["own"]["zh-Hant-TW"];
+        ensure!(named == "校內平臺" && month["platforms"]["adl"].is_object(), "{}", month["platforms"]);
+        let counted = month["figures"]["platforms"].as_array().context("figures")?.iter();
+        ensure!(counted.filter(|one| one["platform"] == "own").count() == 1, "{}", month["figures"]["platforms"]);
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

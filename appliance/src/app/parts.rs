@@ -77,7 +77,14 @@ pub(super) fn parts(
     );
     let relay = Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref());
     let relay = relay.map_err(|reason| anyhow::anyhow!("[home] secret_file: {reason}"))?;
-    let document = classroom_protocol::policy::Document::standard().context("the policy document")?;
+    // The school's own document as soon as it is read, like the resolver; before that the one that comes with the box.
+    let standard =
+        figures::platforms(&classroom_protocol::policy::Document::standard().context("the policy document")?);
+    let rules = policy.rules.clone();
+    let platforms = move || {
+        let rules = rules.borrow();
+        rules.as_ref().map_or_else(|| standard.clone(), |rules| figures::platforms(rules.document()))
+    };
     let audit = web::audit::Auditor(store.audit());
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
     Ok(web::Parts {
@@ -120,7 +127,7 @@ pub(super) fn parts(
             setup: Arc::new(setup_tx),
         },
         figures: web::figures::FiguresState {
-            figures: Figures::new(store.figures(), config.figures.parameters(), figures::platforms(&document)),
+            figures: Figures::new(store.figures(), config.figures.parameters(), platforms),
             store: store.figures(),
             classes: store.classes(),
             registers: store.registers(),
