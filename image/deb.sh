@@ -84,6 +84,10 @@ for recipe in image/deb/*/; do
     printf '%s (%s) unstable; urgency=medium\n\n  * Built from %s.\n\n -- Classroom box <noreply@localhost>  %s\n' \
         "$name" "$version" "$(git describe --always)" "$(date -uRd "@$SOURCE_DATE_EPOCH")" |
         gzip -9n >"$root/usr/share/doc/$name/changelog.gz"
+    # What a timer starts is not started by installing it.
+    for timer in $units; do
+        if [[ $timer == *.timer ]]; then units=${units/"${timer%.timer}.service"/}; fi
+    done
     scripts "$root/DEBIAN" "$units"
     sed -e "s/@SHLIBS@/$(libraries "$bin/$program")/" -e "s/@VERSION@/$version/g" "$recipe/control" >"$root/DEBIAN/control"
     sed -i "/^Package:/a Version: $version\nArchitecture: $arch\nInstalled-Size: $(du -sk "$root" | cut -f1)" "$root/DEBIAN/control"

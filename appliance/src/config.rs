@@ -2,6 +2,7 @@
 //! compares that page with the defaults here.
 
 mod check;
+mod keeping;
 
 use std::{
     fmt,
@@ -12,12 +13,13 @@ use std::{
 };
 
 use appliance_core::figures::{Counting, Parameters, Views};
-use appliance_core::library::night::Minute;
 use classroom_protocol::{
     Millis,
     catalogue::{self, Lang},
 };
 use serde::{Deserialize, Deserializer, de};
+
+pub use keeping::{Backup, Library, StoreFolder};
 
 /// Where the file is looked for when no other is named.
 pub const PATH: &str = "/etc/classroom/box.toml";
@@ -40,6 +42,8 @@ pub struct Config {
     pub uplink: UplinkProbes,
     /// What the box keeps.
     pub store: StoreFolder,
+    /// Copies of what the box keeps.
+    pub backup: Backup,
     /// Learning content kept in the room.
     pub library: Library,
     /// Announcing the room to tablets.
@@ -137,60 +141,6 @@ pub struct UplinkProbes {
     /// Hosts, each with its port, that accept connections when the line outside is there, e.g. the school's name server
     /// `"10.0.0.53:53"`. Default none: the box does not look, and says nothing when the line is cut.
     pub probe: Vec<String>,
-}
-
-/// `[store]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreFolder {
-    /// Folder of the database, the box's key and the media certificate. Default `/var/lib/classroom`.
-    pub path: PathBuf,
-}
-
-/// `[library]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Library {
-    /// Folder of the content. Default none: `library` in the folder of `[store]`.
-    pub path: Option<PathBuf>,
-    /// Most megabytes of content. Default 20000.
-    pub most_mb: u64,
-    /// Megabytes of the disk that stay free for everything else. Default 1000.
-    pub keep_free_mb: u64,
-    /// Most megabytes of one upload. Default 4000.
-    pub upload_mb: u64,
-    /// When fetching at night begins, on the school's clock. Default `22:00`.
-    #[serde(deserialize_with = "minute")]
-    pub night_from: Minute,
-    /// When it ends. Default `06:00`. The same as `night_from`: at any time.
-    #[serde(deserialize_with = "minute")]
-    pub night_until: Minute,
-    /// Most megabytes of one night. Default 10000.
-    pub night_mb: u64,
-    /// If not empty: the only hosts that content may come from. Default none: any public host that a teacher names.
-    pub hosts: Vec<String>,
-    /// Hosts that content may come from although their address is not public, with a port if it is not the usual one.
-    pub private_hosts: Vec<String>,
-}
-
-fn minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Minute, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-}
-
-impl Default for Library {
-    fn default() -> Self {
-        Self {
-            path: None,
-            most_mb: 20_000,
-            keep_free_mb: 1_000,
-            upload_mb: 4_000,
-            night_from: Minute::at(22, 0),
-            night_until: Minute::at(6, 0),
-            night_mb: 10_000,
-            hosts: Vec::new(),
-            private_hosts: Vec::new(),
-        }
-    }
 }
 
 /// `[discovery]`
@@ -369,12 +319,6 @@ impl Default for Media {
     fn default() -> Self {
         let any = Listen::Address((Ipv4Addr::UNSPECIFIED, 8801).into());
         Self { udp: any.clone(), tcp: any, addresses: Vec::new() }
-    }
-}
-
-impl Default for StoreFolder {
-    fn default() -> Self {
-        Self { path: "/var/lib/classroom".into() }
     }
 }
 

@@ -65,19 +65,19 @@ pub fn load_or_create(folder: &Path, name: &str) -> Result<[u8; 32], KeyError> {
     Ok(key)
 }
 
-/// Writes `key`: the file is there whole or not at all, also when the power fails.
+/// Writes what is secret, a key or another small file: it is there whole or not at all, also when the power fails.
 ///
 /// # Errors
 /// [`KeyError::File`].
-pub fn save(folder: &Path, name: &str, key: &[u8; 32]) -> Result<(), KeyError> {
+pub fn save(folder: &Path, name: &str, content: &[u8]) -> Result<(), KeyError> {
     let path = folder.join(name);
     let write = || {
         let temporary = folder.join(format!("{name}.new"));
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(key)?;
+        file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
-        fs::File::open(folder)?.sync_all()
+        fs::File::open(path.parent().unwrap_or(folder))?.sync_all()
     };
     write().map_err(|e: std::io::Error| KeyError::File(path.clone(), e.to_string()))
 }

@@ -25,7 +25,8 @@ appliance invite  [ACCOUNT] [--config FILE]
                                            print a one-time code for a further account, or for a new password of ACCOUNT;
                                            for who may read the data folder, beside a running hub too
 appliance routes                           print every route with its rule, as JSON
-appliance backup DIR  [--config FILE]      copy everything into DIR, encrypted, beside a running hub, and check it
+appliance backup [DIR] [--config FILE]     copy everything but the library's content into DIR (the folder of [backup]),
+                                           encrypted, beside a running hub, check it, and let the oldest go
 appliance restore DIR --key FILE [--config FILE]
                                            bring back the newest backup of DIR; FILE is the box's store.key
 appliance --version";
@@ -112,11 +113,15 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
         }
         "backup" | "restore" => {
             let config = Config::load(config.as_deref())?;
-            let (data, place) = (&config.store.path, place.with_context(|| format!("{command} needs a folder"))?);
+            let data = &config.store.path;
             let (what, done) = if command == "backup" {
-                ("made and checked", backup::make(data, &place, clock::now())?)
+                let (place, keep) = (place.unwrap_or_else(|| config.backup_folder()), config.backup.keep);
+                let made = backup::make(data, &place, clock::now())?;
+                backup::prune(&place, keep.get().into())?;
+                ("made and checked", made)
             } else {
-                ("restored and counted", backup::restore(&place, &key.context("restore needs --key FILE")?, data)?)
+                let (place, key) = (place.context("restore needs a folder")?, key.context("restore needs --key FILE")?);
+                ("restored and counted", backup::restore(&place, &key, data)?)
             };
             println!("{what}: {}", done.file.display());
             for (table, rows) in &done.contents.rows {

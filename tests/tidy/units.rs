@@ -49,7 +49,7 @@ impl Root {
         symlink("usr/lib", root.0.join("lib")).unwrap();
         let (copied, complaint) = said("cp", &["-a", "/usr/lib/systemd/system/.", system.to_str().unwrap()]);
         assert!(copied, "{complaint}");
-        for unit in units(".service").into_iter().chain(units(".socket")) {
+        for unit in units(".service").into_iter().chain(units(".socket")).chain(units(".timer")) {
             fs::write(system.join(name(&unit)), &unit.text).unwrap();
             for program in unit.text.lines().filter_map(|line| line.strip_prefix("ExecStart=")?.split(' ').next()) {
                 root.program(Path::new(program));
@@ -82,7 +82,7 @@ fn systemd_finds_nothing_to_say_about_a_unit() {
     let root = Root::new("verify");
     none(
         "`systemd-analyze verify` must be silent (it ends well also with keys that it does not know)",
-        units(".service").iter().chain(&units(".socket")).filter_map(|unit| {
+        units(".service").iter().chain(&units(".socket")).chain(&units(".timer")).filter_map(|unit| {
             let complaint = root.verify(name(unit));
             (!complaint.is_empty()).then(|| format!("{}: {complaint}", unit.path))
         }),

@@ -236,6 +236,29 @@ pub(super) fn buffer() -> Option<Finding> {
     Some(Finding::new("buffer", grade, key, [("bytes", most.to_string()), ("wanted", BUFFER.to_string())]))
 }
 
+/// A backup was made in the last days, unless the box is so new that it keeps nothing (R-DATA-5).
+pub(super) fn backup(config: &Config, now: Millis) -> Option<Finding> {
+    /// The timer makes one a day; a weekend and a holiday may pass.
+    const DAYS: Millis = 5;
+    let folder = config.backup_folder();
+    let at = ("folder", folder.display().to_string());
+    if !matches!(kept::check(&config.store.path), Ok(Some(_))) {
+        return None;
+    }
+    Some(match kept::backup::newest_at(&folder) {
+        Ok(Some(made)) => {
+            let days = now.saturating_sub(made) / DAY;
+            let key = if days > DAYS { "console.doctor-backup-old" } else { "console.doctor-backup" };
+            let grade = if days > DAYS { Warning } else { Good };
+            Finding::new("backup", grade, key, [at, ("days", days.to_string())])
+        }
+        Ok(None) => Finding::new("backup", Warning, "console.doctor-backup-none", [at]),
+        Err(error) => {
+            Finding::new("backup", Warning, "console.doctor-backup-failed", [at, ("reason", error.to_string())])
+        }
+    })
+}
+
 /// The database can be read and is whole.
 pub(super) fn store(config: &Config) -> Finding {
     let at = ("folder", config.store.path.display().to_string());

@@ -27,7 +27,8 @@ pub enum Grade {
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at: `port`, `addresses`, `multicast`, `clock`, `disk`, `certificate`, `buffer`, `store`.
+    /// What was looked at: `port`, `addresses`, `multicast`, `clock`, `disk`, `certificate`, `buffer`, `store`,
+    /// `backup`.
     pub check: &'static str,
     /// How bad it is.
     pub grade: Grade,
@@ -72,6 +73,7 @@ pub fn examine(config: &Config, now: Millis) -> Vec<Finding> {
     findings.extend(checks::certificate(config, now));
     findings.extend(checks::buffer());
     findings.push(checks::store(config));
+    findings.extend(checks::backup(config, now));
     findings
 }
 

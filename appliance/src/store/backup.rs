@@ -21,8 +21,11 @@ use super::{
 };
 use crate::keyfile;
 
-/// Keys that go into the backup beside the database.
-const KEYS: &[&str] = &["box.key", "school.key"];
+/// Files of the data folder that go into the backup beside the database: without them a restored box would be a stranger
+/// to the devices at home, and would keep other rules than the school's. The library's content is not among them.
+const FILES: &[&str] = &["box.key", "school.key", "orders.key", "device-authority.pem", "policy/document.json"];
+/// Lists of names that the school has added.
+const LISTS: &str = "policy/lists";
 /// How names of backups end.
 const END: &str = ".backup";
 
@@ -103,16 +106,67 @@ fn write(
     key.unlock(&copy)?;
     let rows = cipher::counts(&copy)?;
     copy.execute_batch("CREATE TABLE kept_file (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")?;
-    for name in KEYS {
-        if let Some(bytes) = keyfile::load(folder, name).map_err(|e| StoreError::File(e.to_string()))? {
-            copy.execute("INSERT INTO kept_file VALUES (?1, ?2)", params![name, bytes])?;
-        }
+    for name in files(folder)? {
+        let from = folder.join(&name);
+        match fs::read(&from) {
+            Ok(bytes) => copy.execute("INSERT INTO kept_file VALUES (?1, ?2)", params![name, bytes])?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(StoreError::file(&from, &error)),
+        };
     }
     copy.close().map_err(|(_, error)| StoreError::from(error))?;
     let contents = Contents { at: now, version, rows };
     check(new, key, &contents)?;
     fs::File::open(new).and_then(|file| file.sync_all()).map_err(|e| StoreError::file(new, &e))?;
     Ok(contents)
+}
+
+/// Names of the files that are kept, in the data folder. Not all of them need to be there.
+fn files(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let mut all: Vec<String> = FILES.iter().map(|&name| name.to_owned()).collect();
+    let lists = folder.join(LISTS);
+    if lists.is_dir() {
+        for entry in fs::read_dir(&lists).map_err(|e| StoreError::file(&lists, &e))? {
+            let entry = entry.map_err(|e| StoreError::file(&lists, &e))?;
+            if let (true, Ok(name)) = (entry.path().is_file(), entry.file_name().into_string()) {
+                all.push(format!("{LISTS}/{name}"));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a backup puts files of this name there.
+fn is_kept(name: &str) -> bool {
+    let list = name.strip_prefix(LISTS).and_then(|rest| rest.strip_prefix('/'));
+    FILES.contains(&name) || list.is_some_and(|list| !list.contains('/') && !list.starts_with('.') && !list.is_empty())
+}
+
+/// Removes the oldest backups in `target`, so that `keep` are left. Returns how many went.
+///
+/// # Errors
+/// What files and disks can refuse.
+pub fn prune(target: &Path, keep: usize) -> Result<usize, StoreError> {
+    let mut all = backups(target)?;
+    all.sort_by_key(|path| std::cmp::Reverse(age_order(path)));
+    let old = all.split_off(keep.min(all.len()));
+    for path in &old {
+        remove(&contents_of(path))?;
+        remove(path)?;
+    }
+    Ok(old.len())
+}
+
+/// When the newest backup in `target` was made; `None` when there is none.
+///
+/// # Errors
+/// When the folder can't be read.
+pub fn newest_at(target: &Path) -> Result<Option<Millis>, StoreError> {
+    if !target.is_dir() {
+        return Ok(None);
+    }
+    let at = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("classroom-")?.parse().ok();
+    Ok(backups(target)?.iter().filter_map(at).max())
 }
 
 /// Restores a backup into `folder`, which must hold no database: the newest one when `source` is a folder of backups.
@@ -144,11 +198,13 @@ pub fn restore(source: &Path, key: &Path, folder: &Path) -> Result<Backup, Store
     let db = Connection::open(&new)?;
     key.unlock(&db)?;
     let mut query = db.prepare("SELECT name, content FROM kept_file")?;
-    let kept = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
+    let kept = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     for row in kept {
         let (name, content) = row?;
-        // Only names that a backup puts there.
-        if KEYS.contains(&name.as_str()) {
+        if is_kept(&name) {
+            let place = folder.join(&name);
+            let parent = place.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).map_err(|e| StoreError::file(parent, &e))?;
             keyfile::save(folder, &name, &content).map_err(|e| StoreError::File(e.to_string()))?;
         }
     }
@@ -188,11 +244,23 @@ fn newest(source: &Path) -> Result<PathBuf, StoreError> {
     if source.is_file() {
         return Ok(source.into());
     }
-    let entries = fs::read_dir(source).map_err(|e| StoreError::file(source, &e))?;
-    let backups = entries.flatten().map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with(END));
-    backups.max_by_key(|path| (path.as_os_str().len(), path.clone())).ok_or_else(|| {
+    backups(source)?.into_iter().max_by_key(|path| age_order(path)).ok_or_else(|| {
         StoreError::File(format!("{}: there is no backup (classroom-….backup) in this folder", source.display()))
     })
+}
+
+fn backups(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = fs::read_dir(folder).map_err(|e| StoreError::file(folder, &e))?;
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("classroom-") && name.ends_with(END)
+    };
+    Ok(entries.flatten().map(|entry| entry.path()).filter(ours).collect())
+}
+
+/// Sorts backups of one folder by age.
+fn age_order(path: &Path) -> (usize, PathBuf) {
+    (path.as_os_str().len(), path.to_path_buf())
 }
 
 fn contents_of(file: &Path) -> PathBuf {
@@ -212,12 +280,25 @@ mod tests {
     use super::*;
     use crate::store;
 
+    #[test]
+    fn a_backup_puts_nothing_elsewhere() {
+        assert!(is_kept("orders.key") && is_kept("policy/lists/games.hosts"));
+        for name in ["store.key", "policy/lists/../../x", "policy/lists/", "policy/lists/.x", "/etc/passwd", ""] {
+            assert!(!is_kept(name), "{name}");
+        }
+    }
+
     #[tokio::test]
     async fn a_backup_of_a_running_box_comes_back_whole() {
         let (home, target, other) =
             (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let opened = store::open(home.path(), 1).unwrap();
         keyfile::load_or_create(home.path(), "school.key").unwrap();
+        fs::create_dir_all(home.path().join(LISTS)).unwrap();
+        let files = ["device-authority.pem", "policy/document.json", "policy/lists/games.hosts"];
+        for name in files {
+            fs::write(home.path().join(name), name).unwrap();
+        }
         opened.store.classes().create(store::demo::CLASS_NAME.into(), store::demo::students()).await.unwrap();
         let first = make(home.path(), target.path(), 999).unwrap();
         opened.store.classes().create(store::demo::CLASS_NAME.into(), store::demo::students()).await.unwrap();
@@ -230,7 +311,13 @@ mod tests {
         let key = home.path().join("store.key");
         let restored = restore(target.path(), &key, other.path()).unwrap();
         assert_eq!(restored.contents, second.contents, "the newest, though its name sorts before");
+        for name in files {
+            assert_eq!(fs::read_to_string(other.path().join(name)).unwrap(), name);
+        }
         assert_eq!(restore(target.path(), &key, other.path()), Err(StoreError::Taken));
+        assert_eq!((newest_at(target.path()), newest_at(&home.path().join("none"))), (Ok(Some(1000)), Ok(None)));
+        assert_eq!((prune(target.path(), 1), prune(target.path(), 1)), (Ok(1), Ok(0)));
+        assert!(second.file.is_file() && !first.file.exists() && !contents_of(&first.file).exists());
         let again = store::open(other.path(), 2).unwrap();
         assert_eq!(again.set_aside, None);
         assert_eq!(again.store.classes().list().await.unwrap().len(), 2);
