@@ -184,20 +184,60 @@ impl Who {
         }
     }
 
-    /// Tells publishers of the same source apart: who comes again may replace their own session, never another's.
-    pub fn publisher_key(&self) -> String {
-        match self {
-            Self::Student(pass) => format!("student {} {}", pass.lesson, pass.epoch),
-            Self::SeatKey(pass) => format!("seat key {} {}", pass.lesson, pass.epoch),
-            Self::Home(pass) => format!("home {} {}", pass.lesson, pass.session),
+    /// Whose this is, in one word for tables: the same for every request with this pass, account, key or panel, and for no
+    /// other. None for who is nobody in the room.
+    pub fn key(&self) -> Option<String> {
+        Some(match self {
+            Self::Student(pass) => format!("student {} {} {}", pass.lesson, pass.seat, pass.epoch),
+            Self::SeatKey(pass) => format!("seat-key {} {} {}", pass.lesson, pass.seat, pass.epoch),
+            Self::Home(pass) => format!("home {} {} {}", pass.lesson, pass.seat, pass.session),
             Self::Staff { id, .. } => format!("staff {id}"),
+            Self::Display { id } => format!("display {id}"),
             Self::Source(source) => format!("source {source}"),
-            Self::Nobody
-            | Self::Ticket { .. }
-            | Self::HomeLink { .. }
-            | Self::Display { .. }
-            | Self::Agent { .. }
-            | Self::Ops => String::new(),
+            Self::Nobody | Self::Ticket { .. } | Self::HomeLink { .. } | Self::Agent { .. } | Self::Ops => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn seat(number: u8) -> Seat {
+        Seat::try_from(number).unwrap()
+    }
+
+    #[test]
+    fn no_two_have_one_key() {
+        let lesson = |n: u8| format!("0190-{n}");
+        let mut all = vec![];
+        for n in [1, 11] {
+            let id = i64::from(n);
+            all.extend([Who::Staff { id, name: String::new(), roles: Roles::BOTH }, Who::Display { id }]);
+            all.extend([seat(n).source(), seat(n).home_source()].map(Who::Source));
+            for (number, other) in [(1, 11), (11, 1), (1, 1)] {
+                let pass = Pass { lesson: lesson(n), seat: seat(number), epoch: other };
+                all.extend([Who::Student(pass.clone()), Who::SeatKey(pass)]);
+                all.push(Who::Home(HomePass { lesson: lesson(n), seat: seat(number), session: other }));
+            }
         }
+        let keys: BTreeSet<String> = all.iter().map(|who| who.key().unwrap()).collect();
+        assert_eq!(keys.len(), all.len(), "{keys:?}");
+    }
+
+    #[test]
+    fn a_key_stays_whatever_else_is_known_of_its_owner() {
+        let staff = |name: &str, roles| Who::Staff { id: 1, name: name.into(), roles };
+        assert_eq!(staff("one", Roles::TEACHER).key(), staff("another", Roles::OFFICE).key());
+    }
+
+    #[test]
+    fn nobody_has_no_key() {
+        let lesson = || "0190".to_owned();
+        let link = Who::HomeLink { lesson: lesson(), seat: seat(1), link: 1 };
+        assert!([Who::Nobody, Who::Ops, Who::Ticket { lesson: lesson() }, link].iter().all(|who| who.key().is_none()));
     }
 }

@@ -113,11 +113,9 @@ fn refuse(error: MediaError) -> Refusal {
     }
 }
 
-fn owner(who: &Who) -> String {
-    match who {
-        Who::Display { id } => format!("display {id}"),
-        who => who.publisher_key(),
-    }
+/// Who comes again may replace or end their own session, never another's.
+fn owner(who: &Who) -> Result<String, ProblemCode> {
+    who.key().ok_or(ProblemCode::NotAllowed)
 }
 
 /// `OPTIONS`: what is taken, and, for a student at home, the ICE servers (RFC 9725 §4.2, §4.6).
@@ -175,7 +173,7 @@ pub async fn publish(
         _ => room.may_publish_as_staff(None)?,
     }
     let offer = text_of(request, SDP).await?;
-    let owner = owner(&who);
+    let owner = owner(&who)?;
     let again = state.owners.publishes(&source, &owner);
     let answer = state.media.publish(source.clone(), offer, again).await.map_err(refuse)?;
     state.owners.set(answer.session, source.clone(), owner);
@@ -208,14 +206,14 @@ pub async fn view(
         state.media.view(source.clone(), offer).await
     };
     let answer = answer.map_err(refuse)?;
-    state.owners.set(answer.session, source.clone(), owner(&who));
+    state.owners.set(answer.session, source.clone(), owner(&who)?);
     created(&state, &who, &format!("/whep/{source}"), answer)
 }
 
 fn own(state: &MediaState, who: &Who, source: &str, session: &str) -> Result<SessionId, Refusal> {
     let source = source_of(source)?;
     let session: SessionId = session.parse().map_err(refuse)?;
-    state.owners.check(session, &source, &owner(who))?;
+    state.owners.check(session, &source, &owner(who)?)?;
     Ok(session)
 }
 

@@ -215,11 +215,7 @@ fn admitted(guard: &Guard, who: Result<Who, Refusal>) -> Result<Who, Refusal> {
 
 /// Whether this pass may command once more now.
 fn paced(paces: &Paces, who: &Who) -> Result<(), Refusal> {
-    let pass = match who {
-        Who::Student(pass) => format!("{} seat {} {}", pass.lesson, pass.seat, pass.epoch),
-        Who::Home(pass) => format!("{} home {} {}", pass.lesson, pass.seat, pass.session),
-        _ => return Ok(()),
-    };
+    let (Who::Student(_) | Who::Home(_), Some(pass)) = (who, who.key()) else { return Ok(()) };
     let counted = paces.lock().unwrap_or_else(PoisonError::into_inner).command(&pass, clock::now());
     counted.map_err(|seconds| Problem::new(ProblemCode::TooManyTries).retry_after(seconds).into())
 }

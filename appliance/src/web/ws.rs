@@ -75,14 +75,9 @@ impl Places {
     }
 
     fn take(&self, who: &Who) -> Result<(Place, oneshot::Receiver<()>), ProblemCode> {
-        let (guest, key) = match who {
-            Who::Display { id } => (false, format!("display {id}")),
-            Who::Staff { id, .. } => (false, format!("staff {id}")),
-            Who::Student(pass) => (true, format!("student {} {} {}", pass.lesson, pass.seat, pass.epoch)),
-            Who::Home(pass) => (true, format!("home {} {} {}", pass.lesson, pass.seat, pass.session)),
-            // The route's rule lets members in only.
-            _ => return Err(ProblemCode::NotAllowed),
-        };
+        // The route's rule lets members in only.
+        let key = who.key().ok_or(ProblemCode::NotAllowed)?;
+        let guest = matches!(who, Who::Student(_) | Who::Home(_));
         let mut taken = self.lock();
         let entered = taken.pages.enter(&key, guest)?;
         // Dropping the sender tells it.
