@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use appliance_core::policy::Decision;
-use classroom_protocol::catalogue::{self, Lang};
+use appliance_core::policy::refusal;
 use hickory_server::{
     net::runtime::Time,
     proto::{
@@ -24,8 +23,6 @@ const SEEN_TTL: u32 = 60;
 const PAYLOAD: u16 = 1232;
 /// Questions that are asked above at once; what is more is answered with SERVFAIL.
 const ASKING: usize = 64;
-/// The longest text of an extended error, in bytes.
-const EXTRA_TEXT: usize = 400;
 /// Extended DNS errors (RFC 8914 §4).
 const FILTERED: u16 = 17;
 const NO_REACHABLE_AUTHORITY: u16 = 22;
@@ -64,7 +61,7 @@ impl Names {
         }
         let asked = self.shared.asked(&name);
         if let Some(decision) = asked.decision.filter(|decision| !decision.allow) {
-            return Answer { extended: Some((FILTERED, words(&decision))), ..only(ResponseCode::NXDomain) };
+            return Answer { extended: Some((FILTERED, refusal(&decision))), ..only(ResponseCode::NXDomain) };
         }
         let Ok(_place) = self.asking.try_acquire() else { return only(ResponseCode::ServFail) };
         let Some(above) = forward::ask(request.as_slice(), &asked.servers).await else {
@@ -76,17 +73,6 @@ impl Names {
         answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(longest));
         Answer { code: Some(above.metadata.response_code), answers, authorities: above.authorities, extended: None }
     }
-}
-
-/// Rule, reason and who can change it, in both languages (R-POL-22).
-fn words(decision: &Decision) -> String {
-    let words = |lang| {
-        let text = |key| catalogue::text(lang, key);
-        format!("{} ({})", text(decision.reason.key()), text(decision.changer.key()))
-    };
-    let mut text = format!("{}: {} / {}", decision.rule, words(Lang::ZhHantTw), words(Lang::En));
-    text.truncate(text.floor_char_boundary(EXTRA_TEXT));
-    text
 }
 
 #[async_trait::async_trait]

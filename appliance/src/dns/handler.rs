@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use classroom_protocol::catalogue::{self, Lang};
+use appliance_core::policy;
 use hickory_server::{
     net::runtime::Time,
     proto::{
@@ -41,8 +41,6 @@ const LONG_PATIENCE: Duration = Duration::from_millis(4_500);
 const ASKING: usize = 512;
 /// The largest answer by UDP (DNS flag day 2020).
 const PAYLOAD: u16 = 1232;
-/// The longest text of an extended error, in bytes: an answer by UDP must hold it.
-const EXTRA_TEXT: usize = 400;
 
 /// Extended DNS errors (RFC 8914 §4).
 mod extended {
@@ -127,7 +125,7 @@ impl Handler {
         let verdict = state.decide(&text, asker, now);
         self.notices.tell(asker, &text, &verdict.decision, now);
         if !verdict.decision.allow {
-            return refusal(&state, &verdict, name, kind, asker);
+            return refused(&state, &verdict, name, kind, asker);
         }
         // What a permit allows is not to be kept by clients beyond its end.
         let ends = verdict
@@ -193,20 +191,13 @@ fn portal(state: &Rules, name: &LowerName, kind: RecordType, asker: IpAddr, ttl:
     Answer { answers, own: true, ..Answer::new(ResponseCode::NoError) }
 }
 
-fn refusal(state: &Rules, verdict: &Verdict, name: &LowerName, kind: RecordType, asker: IpAddr) -> Answer {
-    let decision = verdict.decision;
-    let words = |lang| {
-        let text = |key| catalogue::text(lang, key);
-        format!("{} ({})", text(decision.reason.key()), text(decision.changer.key()))
-    };
-    let mut text = format!("{}: {} / {}", decision.rule, words(Lang::ZhHantTw), words(Lang::En));
-    text.truncate(text.floor_char_boundary(EXTRA_TEXT));
+fn refused(state: &Rules, verdict: &Verdict, name: &LowerName, kind: RecordType, asker: IpAddr) -> Answer {
     let answer = if verdict.silent {
         Answer::new(ResponseCode::NXDomain)
     } else {
         portal(state, name, kind, asker, REFUSED_TTL)
     };
-    answer.told(extended::BLOCKED, text)
+    answer.told(extended::BLOCKED, policy::refusal(&verdict.decision))
 }
 
 #[async_trait::async_trait]

@@ -10,6 +10,7 @@ mod index;
 mod known;
 mod overview;
 mod validate;
+mod refusal;
 mod windows;
 
 pub use classroom_protocol::policy::{
@@ -23,6 +24,7 @@ pub use known::{Known, Lesson, Snapshot, Surroundings};
 pub use overview::overview;
 pub use validate::{Contradiction, validate};
 pub use windows::{BadWindow, Window};
+pub use refusal::refusal;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
