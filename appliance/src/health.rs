@@ -51,28 +51,16 @@ impl Health {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::net::SocketAddr;
-
     use super::*;
     use crate::{
-        media::{self, Limits, MediaConfig},
+        media::{self, MediaConfig},
         store,
     };
 
     #[tokio::test]
     async fn a_hub_whose_parts_are_gone_is_not_well() {
         let folder = tempfile::tempdir().unwrap();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let start = || {
-            media::start(MediaConfig {
-                udp: any.into(),
-                tcp: None,
-                addresses: vec![any.ip()],
-                data_dir: folder.path().into(),
-                limits: Limits::default(),
-            })
-            .unwrap()
-        };
+        let start = || media::start(MediaConfig::on_loopback(folder.path())).unwrap();
         let opened = store::open(folder.path(), 0).unwrap();
         let rooms = opened.store.rooms();
         let (media, _events) = start();

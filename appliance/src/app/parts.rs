@@ -1,9 +1,6 @@
 //! What the pages and the API are made of: each group of routes gets its own handles and no more.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use appliance_core::{
@@ -22,7 +19,7 @@ use crate::{
     figures::{self, Figures},
     health::Health,
     library::Library,
-    media::{self, Limits as MediaLimits, MediaConfig, MediaHandle},
+    media::{self, MediaConfig, MediaHandle},
     policy,
     presence::Presence,
     relay::Relay,
@@ -228,14 +225,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
     let opened = store::open(&folder, 0)?;
     let key = Arc::new(BoxKey::random()?);
     let (_task, room, _effects) = room::open(appliance_core::room::Room::default());
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (media, _events) = media::start(MediaConfig {
-        udp: any.into(),
-        tcp: None,
-        addresses: vec![any.ip()],
-        data_dir: folder.clone(),
-        limits: MediaLimits::default(),
-    })?;
+    let (media, _events) = media::start(MediaConfig::on_loopback(&folder))?;
     let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
     let school = Arc::new(SchoolKey::load_or_create(&folder)?);
     let recorder = Recorder::new(opened.store.usage(), school);

@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
-    path::PathBuf,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -39,6 +39,20 @@ pub struct MediaConfig {
     pub data_dir: PathBuf,
     /// How much is served at once.
     pub limits: Limits,
+}
+
+impl MediaConfig {
+    /// For a forwarder that serves nobody outside of the machine: any free port of the loopback, no TCP.
+    pub fn on_loopback(data_dir: &Path) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            udp: any.into(),
+            tcp: None,
+            addresses: vec![any.ip()],
+            data_dir: data_dir.into(),
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Bounds on what is served at once; beyond them the answer is [`MediaError::Full`].

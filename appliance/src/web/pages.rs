@@ -142,26 +142,16 @@ fn file(name: &str) -> Response {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::net::SocketAddr;
-
     use super::*;
     use crate::{
-        media::{self, Limits, MediaConfig},
+        media::{self, MediaConfig},
         store,
     };
 
     #[tokio::test]
     async fn a_hub_without_its_media_thread_says_so_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (media, _events) = media::start(MediaConfig {
-            udp: any.into(),
-            tcp: None,
-            addresses: vec![any.ip()],
-            data_dir: folder.path().into(),
-            limits: Limits::default(),
-        })
-        .unwrap();
+        let (media, _events) = media::start(MediaConfig::on_loopback(folder.path())).unwrap();
         let opened = store::open(folder.path(), 0).unwrap();
         let state = || PagesState {
             facts: Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None }),
