@@ -33,6 +33,7 @@ fn a_tablet_behind_80_ms_and_loss_moves_on_the_panel() -> Result<()> {
     let lossy = rate(room.panel.stamps(area, DURING)?.len());
     println!("pictures a second on the panel: {late:.1} behind 80–100 ms, {lossy:.1} with 2 % loss both ways too");
     // What is lost on the way to the box comes again a round trip later, often too late for the panel's 120 ms.
-    ensure!(late >= 25.0 && lossy >= 10.0, "{late:.1} and {lossy:.1}");
+    // Measured on a busy machine: 14.1 to 16.6; on a quiet one 18.
+    ensure!(late >= 25.0 && lossy >= 12.0, "{late:.1} and {lossy:.1}");
     Ok(())
 }
