@@ -44,6 +44,8 @@ const AT_HOME: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 168, 5, 2);
 pub(crate) const SEAT_OF_TABLET: u8 = 7;
 pub(crate) const SEAT_AT_HOME: u8 = 40;
 pub(crate) const SEATS: u8 = 40;
+/// Whose cast comes from a load client, on the machine of the whole class.
+pub(crate) const SEAT_OF_CLIP: u8 = 3;
 /// A busy machine: browsers, an encoder and a panel share two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The office's list of devices, and to which seats they are lent.

@@ -27,7 +27,7 @@ use harness::{
 use serde_json::Value;
 
 use crate::{
-    classroom::{CLASS, Classroom, PATIENCE, SEAT_AT_HOME, SEAT_OF_TABLET, SEATS, now, student},
+    classroom::{CLASS, Classroom, PATIENCE, SEAT_AT_HOME, SEAT_OF_CLIP, SEAT_OF_TABLET, SEATS, now, student},
     timetable::note,
     world,
 };
@@ -36,8 +36,6 @@ use crate::{
 const TABLET: (u32, u32) = (800, 500);
 const TABLET_SHAPE: (u32, u32) = (TABLET.0, TABLET.1 - SHARING_BAR);
 const CLIP_SHAPE: (u32, u32) = (640, 360);
-/// Whose cast comes from a load client, on the machine of the whole class.
-const SEAT_OF_CLIP: u8 = 3;
 /// A tap of the teacher counts within this time.
 pub(crate) const TAP: Duration = Duration::from_secs(2);
 pub(crate) const GAME: &str = "krunker.io";

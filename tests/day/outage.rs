@@ -7,7 +7,7 @@ use classroom_protocol::{Seat, TeacherCommand};
 use harness::{panel::shot, wait::wait_for};
 
 use crate::{
-    classroom::{Classroom, PATIENCE},
+    classroom::{Classroom, PATIENCE, SEAT_OF_CLIP},
     lesson::{GAME, MAIL, TAP},
     timetable::note,
     world,
@@ -25,7 +25,7 @@ impl Classroom {
 
         // Casting: the picture moves, and another tap counts.
         self.panel_moves()?;
-        let source = Seat::try_from(3)?.source();
+        let source = Seat::try_from(SEAT_OF_CLIP)?.source();
         self.tell(TeacherCommand::Remove { source: source.clone() })?;
         self.tell(TeacherCommand::Show { source, tile: None })?;
         self.panel_moves()?;
@@ -61,11 +61,11 @@ impl Classroom {
         let mark = began.elapsed();
         let student = self.at_home.as_ref().context("the student at home")?;
         // The stage is free for a moment: what moves at home is the room, and it is of now.
-        self.tell(TeacherCommand::Remove { source: Seat::try_from(3)?.source() })?;
+        self.tell(TeacherCommand::Remove { source: Seat::try_from(SEAT_OF_CLIP)?.source() })?;
         self.runtime.block_on(student.sees_the_room(PATIENCE))?;
         let back = began.elapsed();
         self.desk("the mark of people at home", |view| view.marks.live)?;
-        self.show(3)?;
+        self.show(SEAT_OF_CLIP)?;
         self.panel_moves()?;
         note(&format!("the mark went after {mark:.1?}; the student at home sees the room again after {back:.1?}"));
         Ok(())
