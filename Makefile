@@ -39,8 +39,6 @@ $(UI)/dist/.built: $(UI)/node_modules/.installed $(UI_SOURCES)
 	@touch $@
 
 # ---- the programs ----
-.PHONY: build
-build: ui
 # Cargo unites the features of what is named, and another choice builds much of it again. Who only runs the box is spared
 # what the tests alone need (a third more crates); where the tests were built before, theirs are as good: nothing is built
 # twice. A test among the targets (`tidy`, the smallest) brings the same features as `make test` does.
@@ -48,6 +46,8 @@ PROGRAMS := -p appliance -p display-client -p studio
 ifneq ($(wildcard target/debug/bench),)
 PROGRAMS := --workspace --bins --test tidy
 endif
+.PHONY: build
+build: ui
 	@echo "· building the programs (the first time takes several minutes)"
 	cargo build --locked $(PROGRAMS)
 
