@@ -12,15 +12,16 @@ use classroom_protocol::{Seat, TeacherCommand, TeacherView};
 use harness::{
     device::Device,
     home::{self, Student as AtHome},
-    hub::{Hub, Options, program},
+    hub::{Hub, Options},
     load::Publisher,
     netns::{Lan, Ns, Tasks, cable},
-    outside::{Outside, Tunnel, logged},
+    outside::{Outside, Tunnel},
     pages::Page,
     panel::Panel,
     people::{Caller, Student},
     proc::Owned,
     resolver::{AsksAt, NameServer, Resolver, dig},
+    studio,
     wait::{wait_for, wait_for_blocking},
 };
 use serde_json::{Value, json};
@@ -43,9 +44,9 @@ const AT_HOME: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 168, 5, 2);
 /// Who sits where: the tablet that is a real browser, the student at home; the other 38 are load clients.
 pub(crate) const SEAT_OF_TABLET: u8 = 7;
 pub(crate) const SEAT_AT_HOME: u8 = 40;
-pub(crate) const SEATS: u8 = 40;
 /// Whose cast comes from a load client, on the machine of the whole class.
 pub(crate) const SEAT_OF_CLIP: u8 = 3;
+pub(crate) const SEATS: u8 = 40;
 /// A busy machine: browsers, an encoder and a panel share two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The office's list of devices, and to which seats they are lent.
@@ -148,10 +149,7 @@ impl Classroom {
             anyhow::Ok((hub, teacher, panel))
         })??;
         let resolver = Resolver::start(&hub_ns, hub.home())?;
-        let key = hub.home().join("data/studio-key").display().to_string();
-        let studio = ["--hub", "http://127.0.0.1:8080", "--key-file", &key, "--video=test", "--audio=test"];
-        let studio = [&studio[..], &["--size", "640x360", "--bitrate", "700"]].concat();
-        let studio = logged(&hub_ns, outside.folder(), "studio.log", program("studio")?, &studio)?;
+        let studio = studio::start(&hub, &hub_ns, outside.folder())?;
         let tunnel = outside.tunnel(&hub_ns)?;
         let operator = hub.anyone()?.bearer(TOKEN);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

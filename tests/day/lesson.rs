@@ -1,28 +1,24 @@
 //! 08:00 to 08:20: the lesson.
 
 use std::{
-    fs,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use classroom_protocol::{
-    Seat, StudentCommand, StudentView, TeacherCommand,
-    catalogue::Lang,
-    policy::Permission,
-    view::{Microphone, Sharing},
+    Seat, StudentCommand, StudentView, TeacherCommand, catalogue::Lang, policy::Permission, view::Sharing,
 };
 use futures_util::future::try_join_all;
 use harness::{
     browser::SHARING_BAR,
     clip::Clip,
-    home::{TONE, tone_in},
     load::Publisher,
     netns::Lan,
     pages::Page,
     panel::{Panel, shot},
-    wait::{wait_for, wait_for_blocking},
+    talk::Talk,
+    wait::wait_for,
 };
 use serde_json::Value;
 
@@ -159,26 +155,19 @@ impl Classroom {
             began.elapsed(),
             shown - tap
         ));
-        let seat = Seat::try_from(SEAT_AT_HOME)?;
-        let state = |view: &classroom_protocol::TeacherView| {
-            view.seats.iter().find(|one| one.seat == seat).and_then(|one| one.home.clone())
+        let talk = Talk {
+            student: &student,
+            runtime: &self.runtime,
+            seat: Seat::try_from(SEAT_AT_HOME)?,
+            teacher: &self.teacher,
+            hub_ns: &self.hub_ns,
+            heard: &self.heard,
+            patience: PATIENCE,
         };
-        self.runtime.block_on(student.page.tap("home.hand-raise"))?;
-        self.desk("the hand", |view| state(view).is_some_and(|home| home.hand_at.is_some()))?;
-        self.tell(TeacherCommand::Microphone { seat, on: true })?;
-        let began = Instant::now();
-        self.runtime.block_on(student.page.tap("home.microphone-start"))?;
-        self.desk("the voice", |view| state(view).is_some_and(|home| home.microphone == Microphone::Live))?;
-        wait_for_blocking("the voice at the panel", PATIENCE, || {
-            let raw = fs::read(&self.heard).unwrap_or_default();
-            let (share, loudness) = tone_in(&raw, TONE);
-            ensure!(share > 0.5 && loudness > 0.01, "{} bytes, share {share:.2}, loudness {loudness:.3}", raw.len());
-            anyhow::Ok(())
-        })?;
-        note(&format!("the panel plays the voice {:.1?} after the student's tap", began.elapsed()));
+        talk.opens()?;
+        note(&format!("the panel plays the voice {:.1?} after the student's tap", talk.is_heard()?));
         self.runtime.block_on(student.page.browser.screenshot(shot("day-home")?))?;
-        self.tell(TeacherCommand::Microphone { seat, on: false })?;
-        self.desk("silence", |view| state(view).is_some_and(|home| home.microphone == Microphone::Closed))?;
+        talk.closes()?;
         self.show(SEAT_OF_CLIP)?;
         self.panel_moves()?;
         self.at_home = Some(student);

@@ -5,7 +5,6 @@ use std::{
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -20,6 +19,7 @@ use harness::{
     school::School,
     video,
     wait::wait_for_blocking,
+    web::WebServer,
 };
 
 /// Where it is, and the internet's address towards it.
@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) origin: Origin,
     _tasks: Tasks,
     _doors: Owned,
-    _pages: Owned,
+    _pages: WebServer,
     _names: NameServer,
     folder: PathBuf,
     _ns: Ns,
@@ -52,11 +52,7 @@ impl World {
         fs::create_dir_all(&folder)?;
         // Answers are good for a second: what the box tells with a dead line is stale.
         let names = NameServer::start(&ns, AT, AT, 1)?;
-        fs::write(folder.join("index.html"), "<!doctype html><title>world</title><h1>THE WORLD</h1>")?;
-        let pages = Owned::spawn("ip", |command| {
-            command.args(["netns", "exec", ns.name(), "python3", "-m", "http.server", "80", "--directory"]);
-            command.arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
-        })?;
+        let pages = WebServer::start(&ns, AT, "THE WORLD")?;
         let tasks = ns.tasks()?;
         let origin = tasks.run(Origin::start())?;
         video::mp4(&folder.join("lesson.mp4"))?;

@@ -13,21 +13,25 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use classroom_protocol::{Seat, StudentCommand, TeacherCommand, TeacherView, view::Microphone};
+use classroom_protocol::{Seat, StudentCommand, TeacherCommand, TeacherView};
 use harness::{
     clip::Clip,
-    home::{self, Student, TONE},
-    hub::{Hub, Options, program},
+    home::{self, Student},
+    hub::{Hub, Options},
     load::Publisher,
     netns::{Lan, Ns},
-    outside::{Outside, Tunnel, logged},
+    outside::{Outside, Tunnel},
     panel::Panel,
     people::Caller,
     proc::Owned,
+    studio,
+    talk::Talk,
 };
 
 use crate::room::{HUB, until};
 
+/// The student's seat.
+const SEAT: u8 = 7;
 /// A browser, an encoder and a panel share this machine's two cores.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -77,13 +81,10 @@ impl Town {
             let teacher = hub.teacher().await?;
             let code = teacher.start_lesson(30).await?;
             let panel = Panel::start_heard(&hub, &teacher, Some(panel_ns.name()), &heard).await?;
-            let link = home::link(&teacher, 7).await?;
+            let link = home::link(&teacher, SEAT).await?;
             anyhow::Ok((hub, teacher, code, panel, link))
         })??;
-        let key = hub.home().join("data/studio-key").display().to_string();
-        let studio = ["--hub", "http://127.0.0.1:8080", "--key-file", &key, "--video=test", "--audio=test"];
-        let studio = [&studio[..], &["--size", "640x360", "--bitrate", "700"]].concat();
-        let studio = logged(&hub_ns, outside.folder(), "studio.log", program("studio")?, &studio)?;
+        let studio = studio::start(&hub, &hub_ns, outside.folder())?;
         let tunnel = outside.tunnel(&hub_ns)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let teacher_sees = |view: &TeacherView| view.room_live;
@@ -136,28 +137,19 @@ impl Town {
 
     /// The student raises the hand, the teacher opens the microphone, the student taps, and the panel plays the tone.
     fn speak(&self) -> Result<Duration> {
-        let seven = Seat::try_from(7)?;
-        let at_home =
-            |view: &TeacherView| view.seats.iter().find(|seat| seat.seat == seven).and_then(|seat| seat.home.clone());
-        self.runtime.block_on(self.student.page.tap("home.hand-raise"))?;
-        self.desk("the hand", |view| at_home(view).is_some_and(|home| home.hand_at.is_some()))?;
-        self.tell(TeacherCommand::Microphone { seat: seven, on: true })?;
-        self.runtime.block_on(self.student.page.sees("home.microphone-open"))?;
+        let talk = Talk {
+            student: &self.student,
+            runtime: &self.runtime,
+            seat: Seat::try_from(SEAT)?,
+            teacher: &self.teacher,
+            hub_ns: &self.hub_ns,
+            heard: &self.heard,
+            patience: PATIENCE,
+        };
+        talk.opens()?;
         self.shot("home-may-speak")?;
-        let began = Instant::now();
-        self.runtime.block_on(self.student.page.tap("home.microphone-start"))?;
-        self.desk("the voice", |view| at_home(view).is_some_and(|home| home.microphone == Microphone::Live))?;
-        until("the tone at the panel", PATIENCE, || {
-            let raw = fs::read(&self.heard).unwrap_or_default();
-            let (share, loudness) = home::tone_in(&raw, TONE);
-            ensure!(share > 0.5 && loudness > 0.01, "{} bytes, share {share:.2}, loudness {loudness:.3}", raw.len());
-            Ok(())
-        })
-        .with_context(|| self.panel.log())?;
-        let heard = began.elapsed();
-        self.runtime.block_on(self.student.page.sees("home.microphone-live"))?;
-        self.tell(TeacherCommand::Microphone { seat: seven, on: false })?;
-        self.desk("silence", |view| at_home(view).is_some_and(|home| home.microphone == Microphone::Closed))?;
+        let heard = talk.is_heard().with_context(|| self.panel.log())?;
+        talk.closes()?;
         let silent = fs::metadata(&self.heard)?.len();
         self.runtime.block_on(self.student.page.sees("home.hand-raise"))?;
         let after = fs::metadata(&self.heard)?.len();

@@ -5,7 +5,6 @@ use std::{
     fs,
     io::Write as _,
     net::{Ipv4Addr, TcpStream, UdpSocket},
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -20,10 +19,12 @@ use harness::{
     hub::{Hub, Options},
     netns::{Lan, Ns},
     pages::Page,
+    panel::shot,
     people::Caller,
-    proc::{Owned, memory},
+    proc::memory,
     resolver::{AsksAt, NameServer, Resolver, dig},
     wait::wait_for_blocking,
+    web::WebServer,
 };
 use nix::sys::signal::{Signal, kill};
 
@@ -41,7 +42,7 @@ struct School {
     teacher: Caller,
     hub: Hub,
     above: Option<NameServer>,
-    _web: Owned,
+    _web: WebServer,
     _asks: AsksAt,
     tablet: Ns,
     world: Ns,
@@ -56,19 +57,7 @@ impl School {
             (lan.machine("hub", BOX)?, lan.machine("tablet", TABLET)?, lan.machine("world", WORLD)?);
         let asks = AsksAt::new(&tablet, Lan::address(BOX))?;
         let above = NameServer::start(&world, Lan::address(WORLD), Lan::address(WORLD), ttl)?;
-        let pages = std::env::temp_dir().join(format!("classroom-world-{}", world.name()));
-        fs::create_dir_all(&pages)?;
-        fs::write(pages.join("index.html"), "<!doctype html><title>game</title><h1>THE GAME</h1>")?;
-        let web = Owned::spawn("ip", |command| {
-            command.args(["netns", "exec", world.name(), "python3", "-m", "http.server", "80", "--directory"]);
-            command.arg(&pages).stdout(Stdio::null()).stderr(Stdio::null());
-        })?;
-        let at_world = format!("http://{}/", Lan::address(WORLD));
-        wait_for_blocking("the world's web server", PATIENCE, || {
-            let done = tablet.command("curl").args(["-s", "-m", "2", "-o", "/dev/null", &at_world]).status()?;
-            ensure!(done.success(), "{done}");
-            anyhow::Ok(())
-        })?;
+        let web = WebServer::start(&world, Lan::address(WORLD), "THE GAME")?;
         let config = format!(
             "[resolver]\nlisten = [\"{0}:53\"]\nupstream = [\"{1}:53\"]\n[policy]\nportal = [\"{0}:80\"]\n",
             Lan::address(BOX),
@@ -170,7 +159,7 @@ fn a_game_is_refused_in_class_opened_by_a_tap_and_refused_again() -> Result<()> 
         page.sees("policy.changer.teacher").await?;
         let address = page.browser.client.current_url().await?;
         ensure!(address.as_str() == "http://10.77.0.1/why?host=krunker.io", "{address}");
-        page.browser.screenshot(shot("policy-why")).await?;
+        page.browser.screenshot(shot("policy-why")?).await?;
         anyhow::Ok(page)
     })?;
 
@@ -280,10 +269,4 @@ fn a_million_names_a_dead_uplink_and_nonsense() -> Result<()> {
     let fresh = school.within(PATIENCE, "zh.wikibooks.org", &leads(WORLD))?;
     println!("back {fresh:?} after the uplink");
     Ok(())
-}
-
-/// Where people look at what the test saw.
-fn shot(name: &str) -> std::path::PathBuf {
-    let target = std::env::current_exe().ok().and_then(|test| Some(test.ancestors().nth(3)?.to_owned()));
-    target.unwrap_or_default().join("screenshots").join(format!("{name}.png"))
 }
