@@ -212,7 +212,11 @@ impl Library {
         let planned = match kind {
             Kind::Hls | Kind::Dash => cache.plan(&probe.url, kind).await?,
             _ => Planned {
-                parts: vec![Part { name: probe.name.clone(), url: Some(probe.url.clone()) }],
+                parts: vec![Part {
+                    name: probe.name.clone(),
+                    url: Some(probe.url.clone()),
+                    media_type: Some(probe.content_type.clone()),
+                }],
                 written: Vec::new(),
             },
         };
@@ -286,7 +290,8 @@ impl Library {
     /// When the disk refuses.
     pub async fn keep_upload(&self, mut item: LibraryItem, upload: Upload) -> Result<LibraryItem, LibraryError> {
         upload.finish().await?;
-        let planned = Planned { parts: vec![Part { name: item.main.clone(), url: None }], written: Vec::new() };
+        let planned =
+            Planned { parts: vec![Part { name: item.main.clone(), url: None, media_type: None }], written: Vec::new() };
         self.inner.cache.place(&item.key, planned).await?;
         item.id = self.inner.items.add(item.clone()).await?;
         self.inner.cache.admit(&item.key, item.id, true, item.used_at);

@@ -20,7 +20,7 @@ async fn only_hosts_that_may_be_asked_are_asked() -> Result<()> {
     let own = room.hub.base();
     for (url, code) in [
         (format!("{own}/healthz"), ProblemCode::AddressRefused),
-        ("http://localhost:1/x".into(), ProblemCode::OriginSilent),
+        ("http://localhost:1/x".into(), ProblemCode::AddressRefused),
         ("http://[::1]:9/x".into(), ProblemCode::AddressRefused),
         ("http://10.0.0.1/x".into(), ProblemCode::AddressRefused),
         ("file:///etc/passwd".into(), ProblemCode::AddressRefused),
@@ -79,6 +79,68 @@ async fn nights_have_a_window_and_a_budget() -> Result<()> {
     let sent = room.origin.sent();
     println!("a night's budget of 4 MB: {sent} bytes were fetched");
     assert!(sent < 9_000_000, "{sent}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_answers_everything_does_not_replace_what_is_pinned() -> Result<()> {
+    let mut room = Room::open().await?;
+    let body = noise(15, 3_000_000);
+    let video = Thing { body: body.clone(), etag: "\"a\"".into(), kind: "video/mp4".into(), ..Thing::default() };
+    let portal = Thing { body: "<h1>Sign in".into(), kind: "text/html".into(), ..Thing::default() };
+    room.origin.put("/a.mp4", video.clone());
+    room.origin.put("/b.mp4", video.clone());
+    let (kept, tonight) = (room.pin("/a.mp4", false).await?, room.pin_cold("/b.mp4").await?);
+    room.becomes(&kept, "ready").await?;
+    // Long ago, so that the origin is asked again.
+    room.hub.stop()?;
+    let key = kept.split('/').nth(2).unwrap_or_default();
+    let meta = room.hub.home().join("data/library").join(key).join("0.json");
+    let mut said: serde_json::Value = serde_json::from_slice(&std::fs::read(&meta)?)?;
+    said["checked_at"] = 1.into();
+    std::fs::write(&meta, said.to_string())?;
+    room.hub.again().await?;
+    room.origin.put("/a.mp4", portal.clone());
+    room.origin.put("/b.mp4", portal);
+    let told = async |count: usize| {
+        harness::wait::wait_for("the box to tell", std::time::Duration::from_secs(20), async || {
+            let log = room.hub.log();
+            anyhow::ensure!(log.matches("a web page came in the place of the content").count() >= count, "{log}");
+            Ok(())
+        })
+        .await
+    };
+    assert!(room.teacher.get(&kept).await?.body == body[..]);
+    told(1).await?;
+    assert!(room.teacher.get(&kept).await?.body == body[..], "what is there stays");
+    // Nor does it begin as one: the one who waits for the video gets no page.
+    let (who, open) = (room.teacher.clone(), tonight.clone());
+    let reader = tokio::spawn(async move { who.get(&open).await });
+    told(3).await?;
+    room.origin.put("/b.mp4", video);
+    let reply = reader.await??;
+    assert!(reply.body == body[..] || reply.status.as_u16() >= 500, "{}", reply.status);
+    room.becomes(&tonight, "ready").await?;
+    assert!(room.teacher.get(&tonight).await?.body == body[..]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_origin_that_tells_no_length_does_not_fill_the_disk() -> Result<()> {
+    let room = Room::with("most_mb = 20\nupload_mb = 10").await?;
+    let endless = Thing {
+        body: noise(16, 60_000_000),
+        kind: "video/mp4".into(),
+        no_length: true,
+        no_ranges: true,
+        ..Thing::default()
+    };
+    room.origin.put("/endless.mp4", endless);
+    let open = room.pin("/endless.mp4", false).await?;
+    let failed = room.becomes(&open, "failed").await?;
+    assert_eq!(failed["problem"], "library-full", "{failed}");
+    let list: serde_json::Value = room.teacher.get("/api/library").await?.json()?;
+    assert!(list["taken"].as_u64().is_some_and(|taken| taken <= 20_000_000), "{list}");
     Ok(())
 }
 

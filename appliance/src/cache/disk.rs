@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, IoSliceMut, Read, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -16,7 +16,8 @@ use std::{
 use appliance_core::library::{origin::Validators, segment};
 use aws_lc_rs::digest;
 use classroom_protocol::Millis;
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
+use rustix::io::{ReadWriteFlags, preadv2};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one record of the map: index, hash, check.
@@ -144,18 +145,30 @@ impl Files {
         self.data.write_all_at(bytes, at)
     }
 
-    /// Reads `length` bytes.
-    pub(super) fn read(&self, at: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.data.read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
+    /// Fills `bytes` from the disk.
+    pub(super) fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.data.read_exact_at(bytes, at)
+    }
+
+    /// Reads into `bytes` what the kernel has in its memory already and says how much that was. Never waits for the disk:
+    /// [`io::ErrorKind::WouldBlock`] when nothing of it is there.
+    pub(super) fn read_at_hand(&self, at: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(preadv2(&self.data, &mut [IoSliceMut::new(bytes)], at, ReadWriteFlags::NOWAIT)?)
+    }
+
+    /// Lets the kernel bring bytes that will be read soon.
+    pub(super) fn bring(&self, at: u64, length: u64) {
+        let (Ok(at), Ok(length)) = (i64::try_from(at), i64::try_from(length)) else { return };
+        // It is a hint: whoever reads them waits for them if it was of no use.
+        let _ = posix_fadvise(&self.data, at, length, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
     }
 
     /// The hash of a segment as it lies on the disk now.
     pub(super) fn hash(&self, index: u64, size: u64) -> io::Result<Hash> {
         let (from, to) = segment(index, size);
-        let length = usize::try_from(to - from).unwrap_or(0);
-        Ok(sha256(&[&self.read(from, length)?]))
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        self.read(from, &mut bytes)?;
+        Ok(sha256(&[&bytes]))
     }
 
     /// Vouches for whole segments: bytes first, then the map.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use appliance_core::library::{
+    address::Refused,
     origin::{Meaning, Validators, meaning},
     plan::{self, Head, Situation, Step},
 };
@@ -43,6 +44,9 @@ const LINGER: Duration = Duration::from_secs(3);
 /// While nobody waits, a dead origin is tried again after this long.
 const BACKGROUND_PAUSE: Duration = Duration::from_secs(30);
 
+/// Room is asked for in steps of this many bytes when nobody has told how many will come.
+pub(super) const RESERVE: u64 = 8 << 20;
+
 struct Connection {
     body: Response,
     head: Head,
@@ -59,6 +63,8 @@ struct Fill {
     written_at: Instant,
     /// Where the last connection ended.
     last: u64,
+    /// Bytes that room was asked for, while the size is not known.
+    reserved: u64,
 }
 
 /// Fills `object` until it is whole or nobody wants more of it.
@@ -72,6 +78,7 @@ pub(super) async fn run(object: Arc<Object>) {
         sealed_at: Instant::now(),
         written_at: Instant::now(),
         last: 0,
+        reserved: 0,
     };
     loop {
         if fill.step().await.is_break() {
@@ -200,7 +207,13 @@ impl Fill {
             (range, asked) = (None, 0);
             answered = self.ask(&url, &Question::default()).await?;
         }
-        match meaning(&answered.answer, asked, known.as_ref()) {
+        let meaning = meaning(&answered.answer, asked, known.as_ref());
+        let begins = matches!(meaning, Meaning::Changed { usable: true, .. })
+            || (current.is_none() && matches!(meaning, Meaning::Body { .. }));
+        if begins && !self.object.may_become(&answered.content_type) {
+            return Err((CacheError::Page, false));
+        }
+        match meaning {
             Meaning::Body { from: begins, to, size } => {
                 let unmovable = range.is_some() && answered.answer.status == 200;
                 match current {
@@ -233,7 +246,8 @@ impl Fill {
 
     async fn ask(&self, url: &str, question: &Question<'_>) -> Result<Answered, (CacheError, bool)> {
         self.object.shared.origins.ask(Method::GET, url, question).await.map_err(|error| {
-            let fatal = !matches!(error, CacheError::Unreachable(_));
+            // A network's sign-in page may lead every name to itself for a while.
+            let fatal = !matches!(error, CacheError::Unreachable(_) | CacheError::Refused(Refused::NotPublic));
             (error, fatal)
         })
     }
@@ -260,6 +274,7 @@ impl Fill {
         size: Option<u64>,
         unmovable: bool,
     ) -> Result<(), (CacheError, bool)> {
+        self.reserved = 0;
         let version = make(&self.object, &answered, size).await.map_err(|error| (error, true))?;
         // Without a strong validator bytes of two answers can't be joined: one connection from start to end.
         let movable = !unmovable && answered.answer.validators.strong().is_some();
@@ -351,6 +366,13 @@ impl Fill {
         let (gap, _) = version.lock().have.gap(at);
         if gap >= at + came {
             return Ok(());
+        }
+        let end = at + came;
+        if end > self.reserved && version.lock().meta.size.is_none() {
+            let (item, part) = (&self.object.item, self.object.part);
+            self.object.shared.room_for(item, end + RESERVE - self.reserved)?;
+            self.reserved = end + RESERVE;
+            self.object.shared.took(item, part, self.reserved);
         }
         let bytes = bytes.slice(usize::try_from(gap - at).unwrap_or(0)..);
         let (written, to) = (bytes.clone(), version.clone());
@@ -467,6 +489,9 @@ pub(super) async fn renew(object: Arc<Object>) -> Result<bool, CacheError> {
         Meaning::Changed { usable: true, .. } => false,
         _ => return Err(CacheError::Origin(answered.answer.status)),
     };
+    if !same && !object.may_become(&answered.content_type) {
+        return Err(CacheError::Page);
+    }
     if same {
         let meta = {
             let mut state = old.lock();

@@ -13,6 +13,7 @@ mod fill;
 pub mod manifest;
 mod object;
 mod origin;
+mod piece;
 mod upload;
 mod version;
 
@@ -64,6 +65,8 @@ pub enum CacheError {
     DiskFull,
     /// The origin has another state now; ask again.
     Changed,
+    /// A web page came in the place of the content: a sign-in or a maintenance page.
+    Page,
     /// An upload is damaged on the disk.
     Damaged,
     /// There is no such part.
@@ -96,6 +99,7 @@ impl fmt::Display for CacheError {
             }
             Self::DiskFull => f.write_str("the disk is full"),
             Self::Changed => f.write_str("the origin has another state by now"),
+            Self::Page => f.write_str("a web page came in the place of the content"),
             Self::Damaged => f.write_str("it is damaged on the disk"),
             Self::Gone => f.write_str("there is no such part"),
             Self::Io(why) => write!(f, "the disk failed: {why}"),
@@ -113,6 +117,9 @@ pub struct Part {
     pub name: String,
     /// Where it comes from; none for what was uploaded or written here.
     pub url: Option<String>,
+    /// Its media type, where it was seen when the item was pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
 }
 
 /// What a probe found at an address.
@@ -469,10 +476,12 @@ impl Cache {
         if let Some(known) = lock(&self.shared.objects).get(&key) {
             return Some(known.clone());
         }
-        let url = parts.get(usize::try_from(number).ok()?)?.url.clone();
+        let Part { name, url, media_type } = parts.get(usize::try_from(number).ok()?)?.clone();
+        let by_name = Some(kind::media_type(&name)).filter(|&kind| kind != kind::BYTES);
+        let expected = media_type.or_else(|| by_name.map(str::to_owned));
         let folder = self.shared.folder.join(item);
         let found = blocking(move || Ok(Object::find(&folder, number))).await.ok()?;
-        let made = Object::new(self.shared.clone(), item, number, url, found);
+        let made = Object::new(self.shared.clone(), item, number, url, expected, found);
         // Of two that came at the same time the first one's stands.
         Some(lock(&self.shared.objects).entry(key).or_insert(made).clone())
     }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use appliance_core::library::{
+    kind,
     origin::{Checked, Known},
     segments,
 };
@@ -25,6 +26,7 @@ use super::{
     CacheError, Shared,
     disk::{Files, Meta},
     fill,
+    piece::Memory,
     version::{Piece, Version},
 };
 
@@ -42,6 +44,8 @@ pub struct Object {
     pub(super) part: u32,
     /// Where it comes from; none for an upload.
     pub(super) url: Option<String>,
+    /// The media type that it is to have, as far as that is known.
+    expected: Option<String>,
     desk: Mutex<Desk>,
     /// Told when someone wants a byte that is missing.
     pub(super) wake: Notify,
@@ -101,6 +105,7 @@ impl Object {
         item: &str,
         part: u32,
         url: Option<String>,
+        expected: Option<String>,
         found: Option<Version>,
     ) -> Arc<Self> {
         let folder = shared.folder.join(item);
@@ -111,11 +116,19 @@ impl Object {
             folder,
             part,
             url,
+            expected,
             desk: Mutex::new(desk),
             wake: Notify::new(),
             told: watch::Sender::new(0),
             fetched: AtomicU64::new(0),
         })
+    }
+
+    /// Whether an answer of this media type can be the object's content.
+    pub(super) fn may_become(&self, content_type: &str) -> bool {
+        let current = self.desk().current.as_ref().map(|version| version.lock().meta.content_type.clone());
+        let expected = current.or_else(|| self.expected.clone());
+        expected.is_none_or(|expected| kind::may_replace(&expected, content_type))
     }
 
     /// What a former run left of the object. Blocks on the disk.
@@ -295,7 +308,7 @@ impl Opened {
             object: self.object.clone(),
             at: from,
             end: to.or(self.size).unwrap_or(u64::MAX),
-            ahead: None,
+            memory: Memory::default(),
         }
     }
 
@@ -319,8 +332,7 @@ pub struct Reader {
     news: watch::Receiver<u64>,
     at: u64,
     end: u64,
-    /// The next piece, read from the disk while the last one is being sent.
-    ahead: Option<(u64, JoinHandle<io::Result<Bytes>>)>,
+    memory: Memory,
 }
 
 impl Reader {
@@ -335,14 +347,15 @@ impl Reader {
             if self.at >= end {
                 return None;
             }
-            let reading = match self.ahead.take() {
-                Some((at, reading)) if at == self.at => Some(reading),
-                _ => match self.version.piece(self.number, self.at, end) {
-                    Piece::Here(bytes) => return Some(Ok(self.took(bytes))),
-                    Piece::OnDisk(length) => Some(self.start(self.at, length)),
-                    Piece::Over => return Some(Err(CacheError::Changed)),
-                    Piece::Missing => None,
+            let reading = match self.version.piece(self.number, self.at, end) {
+                Piece::Here(bytes) => return Some(Ok(self.took(bytes))),
+                // What a class reads together lies in the kernel's memory: no thread that may wait needs to be woken for it.
+                Piece::OnDisk(length) => match self.version.read_at_hand(self.at, length, &self.memory) {
+                    Some(bytes) => return Some(Ok(self.took(bytes))),
+                    None => Some(self.start(length)),
                 },
+                Piece::Over => return Some(Err(CacheError::Changed)),
+                Piece::Missing => None,
             };
             let Some(reading) = reading else {
                 self.object.fill();
@@ -356,15 +369,7 @@ impl Reader {
                 continue;
             };
             match reading.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
-                Ok(bytes) => {
-                    let bytes = self.took(bytes);
-                    if self.at < end
-                        && let Piece::OnDisk(length) = self.version.piece(self.number, self.at, end)
-                    {
-                        self.ahead = Some((self.at, self.start(self.at, length)));
-                    }
-                    return Some(Ok(bytes));
-                }
+                Ok(bytes) => return Some(Ok(self.took(bytes))),
                 // What is damaged is fetched again, if it can be.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData && self.object.url.is_some() => {
                     until = Instant::now() + PATIENCE;
@@ -375,9 +380,9 @@ impl Reader {
         }
     }
 
-    fn start(&self, at: u64, length: u64) -> JoinHandle<io::Result<Bytes>> {
-        let version = self.version.clone();
-        spawn_blocking(move || version.read(at, length))
+    fn start(&self, length: u64) -> JoinHandle<io::Result<Bytes>> {
+        let (version, at, memory) = (self.version.clone(), self.at, self.memory.clone());
+        spawn_blocking(move || version.read(at, length, &memory))
     }
 
     fn took(&mut self, bytes: Bytes) -> Bytes {

@@ -1,7 +1,7 @@
 //! Asking origins: only hosts that may be asked, every redirect checked, names looked up so that they lead to public
 //! addresses only.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error as _, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use appliance_core::library::{
     address::{self, Hosts, Refused},
@@ -51,11 +51,31 @@ impl Resolve for Guarded {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             let good: Vec<SocketAddr> = found.into_iter().filter(|at| listed || address::public(at.ip())).collect();
             if good.is_empty() {
-                return Err(format!("{host} has no public address").into());
+                return Err(Box::new(NotPublic) as Box<dyn std::error::Error + Send + Sync>);
             }
             Ok(Box::new(good.into_iter()) as Addrs)
         })
     }
+}
+
+/// A name leads into the school's own network, or to the machine itself.
+#[derive(Debug)]
+struct NotPublic;
+
+impl fmt::Display for NotPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host has no public address")
+    }
+}
+
+impl std::error::Error for NotPublic {}
+
+/// Why no answer came.
+fn silent(error: &reqwest::Error) -> CacheError {
+    if causes(error).any(|cause| cause.is::<NotPublic>()) {
+        return CacheError::Refused(Refused::NotPublic);
+    }
+    CacheError::Unreachable(plain(error))
 }
 
 /// What is asked for.
@@ -148,7 +168,7 @@ impl Origins {
                     request = request.header(name, value);
                 }
             }
-            let response = request.send().await.map_err(|error| CacheError::Unreachable(plain(&error)))?;
+            let response = request.send().await.map_err(|error| silent(&error))?;
             if response.status().is_redirection() && response.status() != http::StatusCode::NOT_MODIFIED {
                 let place = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
                 url = place.and_then(|place| url.join(place).ok()).ok_or(CacheError::BadAddress)?;
@@ -182,11 +202,11 @@ impl Origins {
 
 /// The innermost reason, without the address.
 pub(super) fn plain(error: &reqwest::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(next) = inner.source() {
-        inner = next;
-    }
-    inner.to_string()
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 fn read(response: Response, url: Url) -> Answered {

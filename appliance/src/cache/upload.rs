@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::{
     CacheError, Shared, clock_now,
     disk::{Files, Meta},
-    fill::{blocking, seal},
+    fill::{RESERVE, blocking, seal},
     object::Object,
     random_name,
     version::Version,
@@ -28,6 +28,8 @@ pub struct Upload {
     meta: Meta,
     waiting: BytesMut,
     written: u64,
+    /// Bytes that room was asked for, when the size was not told.
+    reserved: u64,
 }
 
 impl Upload {
@@ -56,13 +58,14 @@ impl Upload {
             meta,
             waiting: BytesMut::new(),
             written: 0,
+            reserved: 0,
         })
     }
 
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses, or there is no room for an upload whose size was not told.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), CacheError> {
         self.waiting.extend_from_slice(&bytes);
         if self.waiting.len() >= GATHER { self.flush().await } else { Ok(()) }
@@ -74,6 +77,10 @@ impl Upload {
     }
 
     async fn flush(&mut self) -> Result<(), CacheError> {
+        if self.meta.size.is_none() && self.bytes() > self.reserved {
+            self.reserved = self.bytes() + RESERVE;
+            self.shared.room_for(&self.item, self.reserved)?;
+        }
         let (bytes, at, files) = (self.waiting.split().freeze(), self.written, self.files.clone());
         self.written += bytes.len() as u64;
         blocking(move || files.write(at, &bytes)).await
@@ -101,7 +108,7 @@ impl Upload {
         })
         .await?;
         shared.took(&item, part, size);
-        let object = Object::new(shared.clone(), &item, part, None, Some(version));
+        let object = Object::new(shared.clone(), &item, part, None, None, Some(version));
         super::lock(&shared.objects).insert((item, part), object);
         Ok(size)
     }

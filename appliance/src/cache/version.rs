@@ -10,13 +10,18 @@ use appliance_core::library::{SEGMENT, segment, segments, spans::Spans};
 use bytes::Bytes;
 use tokio::{sync::watch, time::Instant};
 
-use super::disk::{Files, Hash, Meta};
+use super::{
+    disk::{Files, Hash, Meta},
+    piece::Memory,
+};
 
 /// The newest bytes stay in memory for the readers that tail the fill: a class that reads along costs no reading from the
 /// disk. The oldest go first.
 const TAIL: usize = 4 << 20;
 /// Longest piece that is read from the disk at once.
-const PIECE: u64 = 256 * 1024;
+const PIECE: u64 = 128 * 1024;
+/// So many bytes behind a piece that came from the disk are brought while it is being sent.
+const AHEAD: u64 = 512 * 1024;
 
 /// One state of an object. Its bytes are never mixed with another's.
 #[derive(Debug)]
@@ -231,9 +236,21 @@ impl Version {
         Piece::Missing
     }
 
+    /// Reads what of a piece that [`Self::piece`] told of lies in the kernel's memory. `None` when it has to come from the
+    /// disk or is to be proved: see [`Self::read`].
+    pub(super) fn read_at_hand(&self, at: u64, length: u64, memory: &Memory) -> Option<Bytes> {
+        if self.lock().unproved.contains_key(&(at / SEGMENT)) {
+            return None;
+        }
+        let length = usize::try_from(length).ok()?;
+        // Whatever keeps it from being read is told by the read that may wait.
+        let bytes = memory.fill(length, |bytes| self.files.read_at_hand(at, bytes)).ok()?;
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
     /// Reads a piece that [`Self::piece`] told of. Blocks on the disk. A segment of a former run is proved first; one whose
     /// hash does not fit counts as missing from now on.
-    pub(super) fn read(&self, at: u64, length: u64) -> io::Result<Bytes> {
+    pub(super) fn read(&self, at: u64, length: u64, memory: &Memory) -> io::Result<Bytes> {
         let index = at / SEGMENT;
         let (proof, size) = {
             let state = self.lock();
@@ -253,7 +270,10 @@ impl Version {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
-        self.files.read(at, usize::try_from(length).unwrap_or(0)).map(Bytes::from)
+        let length = usize::try_from(length).unwrap_or(0);
+        let bytes = memory.fill(length, |bytes| self.files.read(at, bytes).map(|()| length))?;
+        self.files.bring(at + length as u64, AHEAD);
+        Ok(bytes)
     }
 
     /// No byte will be added: what is there is served to the end, who waits for more is told.

@@ -79,7 +79,9 @@ fn refusal(error: LibraryError) -> Refusal {
 fn cache(error: &CacheError) -> Refusal {
     let code = match error {
         CacheError::BadAddress | CacheError::Refused(_) => ProblemCode::AddressRefused,
-        CacheError::Unreachable(_) | CacheError::Origin(_) | CacheError::Changed => ProblemCode::OriginSilent,
+        CacheError::Unreachable(_) | CacheError::Origin(_) | CacheError::Changed | CacheError::Page => {
+            ProblemCode::OriginSilent
+        }
         CacheError::Forbidden => ProblemCode::CopiesForbidden,
         CacheError::Manifest(_) => ProblemCode::StreamUnfit,
         CacheError::TooLarge => ProblemCode::TooLarge,

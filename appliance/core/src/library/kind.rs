@@ -27,6 +27,9 @@ pub const HLS: &str = "application/vnd.apple.mpegurl";
 /// Media type of DASH manifests.
 pub const DASH: &str = "application/dash+xml";
 
+/// Media type of what may be anything.
+pub const BYTES: &str = "application/octet-stream";
+
 /// Media types by the end of a name. What a school uses; anything else is bytes.
 const TYPES: &[(&str, &str)] = &[
     ("mp4", "video/mp4"),
@@ -77,20 +80,17 @@ fn ending(name: &str) -> Option<String> {
 /// The media type of a file by its name.
 pub fn media_type(name: &str) -> &'static str {
     let end = ending(name).unwrap_or_default();
-    TYPES.iter().find(|(known, _)| *known == end).map_or("application/octet-stream", |(_, kind)| kind)
+    TYPES.iter().find(|(known, _)| *known == end).map_or(BYTES, |(_, kind)| kind)
 }
 
 /// What a media type is, `said` being the origin's word for it and `name` the last part of its address. Origins often say
 /// nothing useful of manifests.
 pub fn of(said: &str, name: &str) -> Kind {
     let bare = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let useless = bare.is_empty()
-        || bare == "application/octet-stream"
-        || bare == "text/plain"
-        || bare == "text/xml"
-        || bare == "application/xml";
+    let useless =
+        bare.is_empty() || bare == BYTES || bare == "text/plain" || bare == "text/xml" || bare == "application/xml";
     let by_name = media_type(name);
-    let bare = if useless && by_name != "application/octet-stream" { by_name } else { bare.as_str() };
+    let bare = if useless && by_name != BYTES { by_name } else { bare.as_str() };
     match bare.split(';').next().unwrap_or_default() {
         HLS | "application/x-mpegurl" | "audio/mpegurl" | "audio/x-mpegurl" => Kind::Hls,
         DASH => Kind::Dash,
@@ -100,6 +100,16 @@ pub fn of(said: &str, name: &str) -> Kind {
         kind if kind.starts_with("audio/") => Kind::Audio,
         _ => Kind::File,
     }
+}
+
+/// Whether an answer of the media type `said` may take the place of content of the type `expected`. A network's sign-in page
+/// and a host's maintenance page answer every address with a web page and status 200.
+pub fn may_replace(expected: &str, said: &str) -> bool {
+    let page = |kind: &str| {
+        let bare = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        bare == "text/html" || bare == "application/xhtml+xml"
+    };
+    page(expected) || !page(said)
 }
 
 /// How the bytes are handed to a browser.
@@ -167,6 +177,12 @@ pub fn quality(bandwidths: &[u64], most: u64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_web_page_does_not_replace_a_video() {
+        assert!(!may_replace("video/mp4", "text/html; charset=utf-8") && !may_replace("application/pdf", "Text/HTML"));
+        assert!(may_replace("video/mp4", "application/octet-stream") && may_replace("text/html", "text/html"));
+    }
+
     use super::*;
 
     #[test]

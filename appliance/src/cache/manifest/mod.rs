@@ -44,7 +44,7 @@ struct Parts {
 impl Parts {
     /// A part that is written here.
     fn own(&mut self, name: &str) -> u32 {
-        self.list.push(Part { name: name.to_owned(), url: None });
+        self.list.push(Part { name: name.to_owned(), url: None, media_type: None });
         u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -62,7 +62,7 @@ impl Parts {
         let (number, url) = (self.list.len(), String::from(url));
         let name = name(number);
         self.known.insert(url.clone(), number);
-        self.list.push(Part { name: name.clone(), url: Some(url) });
+        self.list.push(Part { name: name.clone(), url: Some(url), media_type: None });
         Ok(name)
     }
 }
