@@ -133,18 +133,24 @@ async fn from_the_list_to_the_loan_and_back() -> Result<()> {
     page.sees("school.label-found").await?;
     page.browser.screenshot(shot("school-labels")?).await?;
     page.tap("common.close").await?;
-    let phone = json!({ "width": PHONE.0, "height": PHONE.1, "deviceScaleFactor": 1, "mobile": true });
+    let phone = json!({ "width": PHONE.0, "height": PHONE.1, "deviceScaleFactor": 1, "mobile": false });
     page.browser.devtools("Emulation.setDeviceMetricsOverride", phone).await?;
     for (tab, name) in [
         ("register", "school-register"),
         ("import", "school-import"),
         ("consent", "school-consent"),
         ("loans", "school-loans"),
+        ("agents", "school-agents"),
+        ("report", "school-report"),
     ] {
-        page.tap(&format!("school.tab-{tab}")).await?;
+        let title = if tab == "report" { "report.title".to_owned() } else { format!("school.tab-{tab}") };
+        page.tap(&title).await?;
         page.browser.wait_for(&format!("document.querySelector('#tab-{tab}').ariaSelected === 'true'"), SOON).await?;
-        // Nothing is wider than the phone.
-        page.browser.wait_for("document.documentElement.scrollWidth <= innerWidth", SOON).await?;
+        // Nothing is wider than the phone. A phone would widen what it calls its window instead: so it is none here.
+        let narrow = format!("innerWidth === {0} && document.documentElement.scrollWidth <= {0}", PHONE.0);
+        page.browser.wait_for(&narrow, SOON).await?;
+        let apart = "[...document.querySelectorAll('[role=tab]')].every(tab => tab.scrollWidth <= tab.clientWidth)";
+        page.browser.wait_for(apart, SOON).await?;
         page.browser.screenshot(shot(&format!("{name}-phone"))?).await?;
     }
     // The first question is who is signed in: nobody.
