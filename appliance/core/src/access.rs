@@ -184,6 +184,12 @@ impl Who {
         }
     }
 
+    /// The name under which the audit keeps what this caller did. Empty for who is no member of staff: the rules of routes
+    /// that keep an audit let in nobody else.
+    pub fn staff_name(&self) -> &str {
+        if let Self::Staff { name, .. } = self { name } else { "" }
+    }
+
     /// Whose this is, in one word for tables: the same for every request with this pass, account, key or panel, and for no
     /// other. None for who is nobody in the room.
     pub fn key(&self) -> Option<String> {

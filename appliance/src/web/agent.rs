@@ -93,10 +93,6 @@ fn store(error: StoreError) -> Refusal {
     Refusal::internal(&error)
 }
 
-fn name_of(who: &Caller) -> &str {
-    if let Who::Staff { name, .. } = &who.0 { name } else { "" }
-}
-
 impl AgentState {
     /// What the register says of the device with this code; `None` when there is none.
     async fn registered(&self, device: &str) -> Result<Option<Borrowed>, Refusal> {
@@ -177,7 +173,7 @@ pub async fn issue(
     let now = clock::now();
     let expires_at = now + CODE_MS;
     state.agents.issue(state.key.hash_code(&secret), device.clone(), now, expires_at).await.map_err(store)?;
-    state.audit.note(name_of(&who), peer.0, "agent-code", serde_json::json!({ "device": device })).await;
+    state.audit.note(who.staff_name(), peer.0, "agent-code", serde_json::json!({ "device": device })).await;
     let code = EnrolCode { secret, print: state.authority.print() }.to_string();
     Ok((StatusCode::CREATED, axum::Json(Code { code, expires_at, port })))
 }
@@ -222,7 +218,7 @@ pub async fn remove(
     if !state.agents.remove(device.clone()).await.map_err(store)? {
         return Err(ProblemCode::NotFound.into());
     }
-    state.audit.note(name_of(&who), peer.0, "agent-removed", serde_json::json!({ "device": device })).await;
+    state.audit.note(who.staff_name(), peer.0, "agent-removed", serde_json::json!({ "device": device })).await;
     Ok(DONE)
 }
 
@@ -259,8 +255,8 @@ pub async fn set_hours(
     let text = if hours.is_empty() { Ok(String::new()) } else { serde_json::to_string(&hours) };
     let text = text.map_err(|error| Refusal::internal(&error))?;
     let detail = serde_json::json!({ "device": device, "hours": hours });
-    state.agents.set_hours(device, text, name_of(&who).to_owned(), clock::now()).await.map_err(store)?;
-    state.audit.note(name_of(&who), peer.0, "guardian-hours", detail).await;
+    state.agents.set_hours(device, text, who.staff_name().to_owned(), clock::now()).await.map_err(store)?;
+    state.audit.note(who.staff_name(), peer.0, "guardian-hours", detail).await;
     Ok(DONE)
 }
 

@@ -95,10 +95,6 @@ fn store(error: StoreError) -> Refusal {
     Refusal::internal(&error)
 }
 
-fn name_of(who: &Who) -> &str {
-    if let Who::Staff { name, .. } = who { name } else { "" }
-}
-
 fn named(name: &str, field: &str) -> Result<String, Problem> {
     names::name(name, NAME_CHARS).ok_or_else(|| Problem::new(ProblemCode::BadInput).field(field))
 }
@@ -167,7 +163,7 @@ pub async fn approve(
     state.tell_known().await?;
     state.pairing().approve(code, token.reveal().to_owned(), now);
     state.tell_waiting().await?;
-    state.audit.note(name_of(&who), peer.0, "panel-pair", serde_json::json!({ "name": name })).await;
+    state.audit.note(who.staff_name(), peer.0, "panel-pair", serde_json::json!({ "name": name })).await;
     Ok(DONE)
 }
 
@@ -185,7 +181,7 @@ pub async fn remove(
         return Err(ProblemCode::NotFound.into());
     }
     state.tell_known().await?;
-    state.audit.note(name_of(&who), peer.0, "panel-remove", serde_json::json!({ "id": id })).await;
+    state.audit.note(who.staff_name(), peer.0, "panel-remove", serde_json::json!({ "id": id })).await;
     Ok(DONE)
 }
 
@@ -240,7 +236,7 @@ pub async fn add_source(
     state.tell_known().await?;
     state
         .audit
-        .note(name_of(&who), peer.0, "source-add", serde_json::json!({ "source": source, "label": label }))
+        .note(who.staff_name(), peer.0, "source-add", serde_json::json!({ "source": source, "label": label }))
         .await;
     let base = state.facts.join_url.trim_end_matches("/join").to_owned();
     let whip_url = format!("{base}/whip/{source}");
@@ -262,6 +258,6 @@ pub async fn remove_source(
         return Err(ProblemCode::NotFound.into());
     }
     state.tell_known().await?;
-    state.audit.note(name_of(&who), peer.0, "source-remove", serde_json::json!({ "source": source })).await;
+    state.audit.note(who.staff_name(), peer.0, "source-remove", serde_json::json!({ "source": source })).await;
     Ok(DONE)
 }

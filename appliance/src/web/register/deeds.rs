@@ -14,7 +14,7 @@ use axum::{
 use classroom_protocol::{Problem, ProblemCode, Seat};
 use serde::Deserialize;
 
-use super::{RegisterState, at_field, imports::device_code, name_of};
+use super::{RegisterState, at_field, imports::device_code};
 use crate::{
     clock,
     web::{
@@ -149,7 +149,7 @@ pub async fn publish(
     peer: Peer,
     Json(body): Json<TextBody>,
 ) -> Result<StatusCode, Refusal> {
-    let by = name_of(&who).to_owned();
+    let by = who.staff_name().to_owned();
     let detail = serde_json::json!({ "title": body.title, "renew": body.renew });
     let decide = move |register: &Register| {
         consent::publish(register, &body.title, &body.body, body.renew, clock::now(), &by).map_err(bad)
@@ -188,7 +188,7 @@ pub async fn sign(
         return Err(bad("signatures").into());
     }
     for (line, Signer { student, party }) in body.signatures.into_iter().enumerate() {
-        let by = name_of(&who).to_owned();
+        let by = who.staff_name().to_owned();
         let signature = Signature {
             student,
             party,
@@ -217,7 +217,7 @@ pub async fn withdraw(
     peer: Peer,
     Json(Signer { student, party }): Json<Signer>,
 ) -> Result<StatusCode, Refusal> {
-    let by = name_of(&who).to_owned();
+    let by = who.staff_name().to_owned();
     let detail = serde_json::json!({ "student": student, "party": party });
     let decide = move |register: &Register| Ok(consent::withdraw(register, student, party, clock::now(), &by)?);
     state.deed(&who, peer, "consent-withdraw", detail, decide).await?;
@@ -245,7 +245,7 @@ pub async fn lend(
     Json(body): Json<LoanBody>,
 ) -> Result<StatusCode, Refusal> {
     let due = calendar::day(&body.due).ok_or_else(|| bad("due"))?.ends() - 1;
-    let by = name_of(&who).to_owned();
+    let by = who.staff_name().to_owned();
     let detail = serde_json::json!({ "student": body.student, "device": body.device, "due": body.due });
     let decide = move |register: &Register| {
         loan::lend(register, body.student, body.device, due, clock::now(), &by).map_err(|code| match code {
@@ -275,7 +275,7 @@ pub async fn take_back(
     Path(id): Path<i64>,
     Json(ReturnBody { condition }): Json<ReturnBody>,
 ) -> Result<StatusCode, Refusal> {
-    let by = name_of(&who).to_owned();
+    let by = who.staff_name().to_owned();
     let detail = serde_json::json!({ "loan": id, "condition": condition });
     let decide = move |register: &Register| Ok(loan::take_back(register, id, condition, clock::now(), &by)?);
     state.deed(&who, peer, "loan-return", detail, decide).await?;

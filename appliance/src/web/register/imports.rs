@@ -14,7 +14,7 @@ use classroom_protocol::{Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{RegisterState, name_of, store};
+use super::{RegisterState, store};
 use crate::{
     clock,
     staff::setup_code,
@@ -143,6 +143,6 @@ pub async fn apply(
         left_out: preview.left_out,
     };
     let detail = serde_json::json!({ "list": which.list, "did": applied });
-    state.audit.note(name_of(&who), peer.0, "register-import", detail).await;
+    state.audit.note(who.staff_name(), peer.0, "register-import", detail).await;
     Ok((StatusCode::CREATED, axum::Json(applied)))
 }

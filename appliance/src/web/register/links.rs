@@ -5,7 +5,7 @@ use axum::{extract::State, http::StatusCode};
 use classroom_protocol::{Millis, Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
 
-use super::{RegisterState, name_of, store};
+use super::{RegisterState, store};
 use crate::{
     clock,
     staff::Token,
@@ -86,7 +86,7 @@ pub async fn issue(
     let link = ConsentLink { student, party, expires_at, used_at: None };
     state.registers.issue_link(Token::hash(token.reveal()), link).await.map_err(store)?;
     let detail = serde_json::json!({ "student": student, "party": party });
-    state.audit.note(name_of(&who), peer.0, "consent-link", detail).await;
+    state.audit.note(who.staff_name(), peer.0, "consent-link", detail).await;
     let url = format!("{}/consent#{}", state.base(), token.reveal());
     Ok((StatusCode::CREATED, axum::Json(Link { url, expires_at })))
 }

@@ -10,7 +10,6 @@ mod overview;
 use std::sync::Arc;
 
 use appliance_core::{
-    access::Who,
     register::{Change, Register},
     room::Facts,
 };
@@ -81,15 +80,10 @@ impl RegisterState {
             Ok::<_, Problem>((changes, any))
         };
         if self.registers.change(decided).await.map_err(store)?? {
-            self.audit.note(name_of(who), peer.0, action, detail).await;
+            self.audit.note(who.staff_name(), peer.0, action, detail).await;
         }
         Ok(())
     }
-}
-
-/// Name of the member of staff who asks.
-fn name_of(who: &Caller) -> &str {
-    if let Who::Staff { name, .. } = &who.0 { name } else { "" }
 }
 
 /// `GET /api/school/devices/{id}/qr.svg`: the code of a device for its label. Who scans it comes to the office's page at
