@@ -203,24 +203,9 @@ impl Classroom {
             }
             office.import("students", &list).await?;
             office.import("devices", LENT).await?;
-            let text = json!({ "title": "學生攜帶載具回家同意書", "body": "內容", "renew": false });
-            office.post("/api/school/consent-texts", &text).await?.done()?;
-            let view: Value = office.get("/api/school").await?.json()?;
-            let ids = |what: &str| -> Vec<i64> {
-                view[what].as_array().into_iter().flatten().filter_map(|one| one["id"].as_i64()).collect()
-            };
-            let (students, devices) = (ids("students"), ids("devices"));
-            ensure!(students.len() == usize::from(SEATS) && devices.len() == 3, "{view}");
-            let signatures: Vec<Value> = students
-                .iter()
-                .flat_map(|id| ["student", "guardian"].map(|party| json!({ "student": id, "party": party })))
-                .collect();
-            office.post("/api/school/consents", &json!({ "version": 1, "signatures": signatures })).await?.done()?;
-            for (seat, device) in LENT_TO.into_iter().zip(&devices) {
-                let student = students[usize::from(seat - 1)];
-                let loan = json!({ "student": student, "device": device, "due": view["school_year_ends"] });
-                office.post("/api/school/loans", &loan).await?.done()?;
-            }
+            let view = office.lend(&LENT_TO).await?;
+            let count = |what: &str| view[what].as_array().map(Vec::len);
+            ensure!(count("students") == Some(usize::from(SEATS)) && count("devices") == Some(LENT_TO.len()), "{view}");
             let own = view["devices"][0]["code"].as_str().context("the device's code")?;
             let hours = json!({ "hours": [{ "days": [1, 2, 3, 4, 5, 6, 7], "from": 19 * 60, "to": 21 * 60 }] });
             office.put(&format!("/api/school/agents/{own}/hours"), &hours).await?.done()?;

@@ -11,7 +11,7 @@ use harness::{
     netns::{Lan, Ns},
     people::Caller,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::room::{HUB, TABLETS};
 
@@ -24,23 +24,7 @@ pub(crate) async fn school(office: &Caller) -> Result<i64> {
         )
         .await?;
     office.import("devices", "機型,MAC\niPad,ac:de:48:00:00:01\niPad,ac:de:48:00:00:02\n").await?;
-    office
-        .post("/api/school/consent-texts", &json!({ "title": "同意書", "body": "內容", "renew": false }))
-        .await?
-        .done()?;
-    let view: Value = office.get("/api/school").await?.json()?;
-    let ids =
-        |what: &str| -> Vec<i64> { view[what].as_array().unwrap().iter().filter_map(|o| o["id"].as_i64()).collect() };
-    let (students, devices) = (ids("students"), ids("devices"));
-    let signatures: Vec<Value> = students
-        .iter()
-        .flat_map(|id| ["student", "guardian"].map(|party| json!({ "student": id, "party": party })))
-        .collect();
-    office.post("/api/school/consents", &json!({ "version": 1, "signatures": signatures })).await?.done()?;
-    for (student, device) in students.iter().zip(&devices) {
-        let loan = json!({ "student": student, "device": device, "due": view["school_year_ends"] });
-        office.post("/api/school/loans", &loan).await?.done()?;
-    }
+    let view = office.lend(&[1, 2]).await?;
     view["classes"][0]["id"].as_i64().context("class")
 }
 
