@@ -8,6 +8,7 @@ use harness::{
     hub::{self, Hub},
     pages::Page,
     panel::shot,
+    people::Caller,
     wait::wait_for,
 };
 use reqwest::Method;
@@ -23,13 +24,19 @@ const PICTURE: &str = "const canvas = Object.assign(document.createElement('canv
     for (let line = 0; line < 4; line++) context.fillText('3x + 5 = 20   x = ' + line, 16, 40 + 38 * line); \
     return [...atob(canvas.toDataURL('image/jpeg', 0.7).split(',')[1])].map(letter => letter.charCodeAt(0));";
 
-#[tokio::test]
-async fn forty_pictures_can_be_read_and_nine_tiles_touched() -> Result<()> {
+/// A box with the demo's class, its first teacher's page, and the same teacher without a page.
+async fn demo() -> Result<(Hub, Page, Caller)> {
     let hub = Hub::start_with(hub::Options { demo: true, ..hub::Options::default() }).await?;
     let path = format!("/teach#code={}", hub.first_code().await?);
     let desk = Page::open(&hub.base(), &path, Lang::ZhHantTw, Options::default()).await?;
     desk.make_account("wang", "王美麗老師").await?;
     let teacher = hub.anyone()?.sign_in("wang").await?;
+    Ok((hub, desk, teacher))
+}
+
+#[tokio::test]
+async fn forty_pictures_can_be_read_and_nine_tiles_touched() -> Result<()> {
+    let (hub, desk, teacher) = demo().await?;
     let code = teacher.start_lesson(40).await?;
     teacher.command(&TeacherCommand::Layout { tiles: 9 }).await?;
     let picture: Vec<u8> = serde_json::from_value(desk.browser.run(PICTURE).await?)?;
@@ -92,11 +99,7 @@ const NAMES: &str = "[...document.querySelectorAll('.pictured .name')].map(name 
 
 #[tokio::test]
 async fn as_much_of_a_long_name_as_fits_stands_on_a_card() -> Result<()> {
-    let hub = Hub::start_with(hub::Options { demo: true, ..hub::Options::default() }).await?;
-    let path = format!("/teach#code={}", hub.first_code().await?);
-    let desk = Page::open(&hub.base(), &path, Lang::ZhHantTw, Options::default()).await?;
-    desk.make_account("wang", "王美麗老師").await?;
-    let teacher = hub.anyone()?.sign_in("wang").await?;
+    let (hub, desk, teacher) = demo().await?;
     let names = ["阿美族·拉黑子·達立夫·巴卡朗", "Bartholomew Christopherson Featherstonehaugh de la Cruz"];
     let students: Vec<_> = (1u8..=30).map(|n| json!({ "seat": n, "name": names[usize::from(n) % 2] })).collect();
     let made = teacher.post("/api/classes", &json!({ "name": "五年三班", "students": students })).await?;

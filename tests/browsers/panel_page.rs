@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use classroom_protocol::{PanelView, TeacherCommand, TeacherView, catalogue::Lang};
-use harness::{browser::Options, hub::Hub, pages::Page, panel::shot, wait::wait_for};
+use harness::{browser::Options, hub::Hub, pages::Page, panel::shot, people::Caller, wait::wait_for};
 
-#[tokio::test]
-async fn the_panel_page_pairs_and_shows_the_stage() -> Result<()> {
-    let hub = Hub::start().await?;
-    let teacher = hub.teacher().await?;
-    let code = teacher.start_lesson(30).await?;
+/// The panel's page, paired by the six digits that it shows.
+async fn panel_page(hub: &Hub, teacher: &Caller) -> Result<Page> {
     let options = Options { size: (1280, 720), ..Options::default() };
     let panel = Page::open(&hub.base(), "/panel", Lang::ZhHantTw, options).await?;
     panel.sees("panel.pair-title").await?;
@@ -18,6 +15,15 @@ async fn the_panel_page_pairs_and_shows_the_stage() -> Result<()> {
     panel.browser.wait_for(&format!("({shown})?.length === 6"), Duration::from_secs(10)).await?;
     let digits = panel.browser.eval(shown).await?;
     teacher.post("/api/panels", &serde_json::json!({ "code": digits })).await?.done()?;
+    Ok(panel)
+}
+
+#[tokio::test]
+async fn the_panel_page_pairs_and_shows_the_stage() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    let code = teacher.start_lesson(30).await?;
+    let panel = panel_page(&hub, &teacher).await?;
     panel.sees("panel.join-steps").await?;
     let spaced = format!("{} {}", &code[..3], &code[3..]);
     wait_for("the room code", Duration::from_secs(5), async || {
@@ -63,12 +69,7 @@ async fn the_panel_page_pairs_and_shows_the_stage() -> Result<()> {
 async fn a_page_that_is_open_in_too_many_places_rests_until_someone_wants_it_there() -> Result<()> {
     let hub = Hub::start().await?;
     let teacher = hub.teacher().await?;
-    let options = Options { size: (1280, 720), ..Options::default() };
-    let panel = Page::open(&hub.base(), "/panel", Lang::ZhHantTw, options).await?;
-    let shown = "document.querySelector('.code.digits')?.innerText.replace(/\\D/g, '')";
-    panel.browser.wait_for(&format!("({shown})?.length === 6"), Duration::from_secs(10)).await?;
-    let digits = panel.browser.eval(shown).await?;
-    teacher.post("/api/panels", &serde_json::json!({ "code": digits })).await?.done()?;
+    let panel = panel_page(&hub, &teacher).await?;
     panel.sees("panel.no-lesson").await?;
     let token = panel.browser.eval("localStorage.getItem('classroom.panel')").await?;
     let same = hub.anyone()?.bearer(token.as_str().context("a token")?);
