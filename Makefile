@@ -9,7 +9,7 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/\1\t/' | expand -t 14
 
 # ---- what the machine needs; ./tests/packages.sh knows the lists and asks sudo when it has to ----
-.PHONY: need-run need-test need-bench need-deb need-image need-emulator
+.PHONY: need-run need-test need-bench need-deb need-image need-emulator need-cross
 need-run:
 	@tests/packages.sh run
 need-test:
@@ -22,6 +22,8 @@ need-image:
 	@tests/packages.sh run deb image
 need-emulator:
 	@tests/packages.sh emulator
+need-cross:
+	@tests/packages.sh cross
 
 # ---- the pages ----
 UI := appliance/ui
@@ -78,7 +80,9 @@ fuzz: need-run ## fuzz every parser; ONLY=sdp for one, SECONDS_EACH=600 for long
 .PHONY: deny
 deny: ## licences and advisories of every crate
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-	cargo deny --workspace check --config .cargo/deny.toml
+	cargo deny --locked --workspace --config .cargo/deny.toml check licenses bans sources
+	@# The list of advisories is fetched from its maker, so this one needs a line to the outside.
+	cargo deny --locked --workspace --config .cargo/deny.toml check advisories
 
 .PHONY: bench
 bench: need-bench ui ## measure against the peers; ONLY=cast for one family
@@ -105,5 +109,5 @@ test-image: need-test need-emulator image ## start the image in an emulated PC a
 	tests/run.sh image
 
 .PHONY: cross
-cross: ui ## the programs for arm64, and their tests under emulation; ENGINE=cross uses a container engine
+cross: need-cross ui ## the programs for arm64, and their tests under emulation; ENGINE=cross uses a container engine
 	image/cross/cross.sh $(ENGINE)

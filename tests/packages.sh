@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian/Ubuntu packages that the named jobs need and that are missing.
-# usage: packages.sh run|test|bench|deb|image|emulator …
+# usage: packages.sh run|test|bench|deb|image|emulator|cross …
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,7 @@ bench=(janus nginx-light)
 deb=(dpkg-dev)
 image=(dpkg-dev mmdebstrap debian-archive-keyring e2fsprogs)
 emulator=(qemu-system-x86 ovmf mtools)
+cross=(nodejs npm mmdebstrap debian-archive-keyring)
 
 # Ubuntu has Chromium only as a snap, which can't see the tests' folders: there a browser comes from its maker.
 browser=target/tools/browser
