@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes each target for a while. usage: run.sh SECONDS-EACH [TARGET …]
+# Fuzzes each target for a while; goes on after a crash and says at the end where the inputs lie.
+# usage: run.sh SECONDS-EACH [TARGET …]
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=$1
@@ -13,10 +14,18 @@ for argument in level=4 inline-8bit-counters pc-table trace-compares; do
 done
 # With a target named, build scripts and macros are built without it.
 host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTFLAGS="$coverage" cargo build --release --target "$host" --target-dir ../../target/fuzz
+made=../../target/fuzz
+# Not --locked: what a crate of ours newly needs comes into this lock file by itself.
+RUSTFLAGS="$coverage" cargo build --release --target "$host" --target-dir "$made"
+failed=()
 for target in "${targets[@]}"; do
     echo "──── $target"
-    mkdir -p "../../target/fuzz/corpus/$target"
-    "../../target/fuzz/$host/release/$target" "../../target/fuzz/corpus/$target" \
-        -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -print_final_stats=1 2>&1 | tail -n 12
+    mkdir -p "$made/corpus/$target" "$made/crashes"
+    "$made/$host/release/$target" "$made/corpus/$target" -artifact_prefix="$made/crashes/$target-" \
+        -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 2>&1 | tail -n 12 ||
+        failed+=("$target")
 done
+if ((${#failed[@]})); then
+    printf '\ncrashed: %s (the inputs lie in target/fuzz/crashes)\n' "${failed[*]}"
+    exit 1
+fi
