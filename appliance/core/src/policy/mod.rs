@@ -9,8 +9,8 @@ mod hosts;
 mod index;
 mod known;
 mod overview;
-mod validate;
 mod refusal;
+mod validate;
 mod windows;
 
 pub use classroom_protocol::policy::{
@@ -22,9 +22,9 @@ pub use hosts::{BadHost, host_name, suffixes};
 pub use index::{Marks, Policy};
 pub use known::{Known, Lesson, Snapshot, Surroundings};
 pub use overview::overview;
+pub use refusal::refusal;
 pub use validate::{Contradiction, validate};
 pub use windows::{BadWindow, Window};
-pub use refusal::refusal;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
