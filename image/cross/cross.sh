@@ -6,13 +6,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../lib.sh"
 . "$here/environment.sh"
 
-# The same crates for the programs and for the tests: cargo unites the features of what is named, and another choice
-# would build much of it again.
 crates=(-p classroom-protocol -p appliance-core -p appliance -p classroom-agent -p display-client -p studio)
 programs=(--bin appliance --bin classroom-agent --bin display-client --bin studio)
-# The profile of the release as it is: these are the programs that go onto boards.
+# The profile of the release as it is, with its optimization over all crates: these are the programs that go onto boards.
 build=(build --locked --release --target "$target" "${crates[@]}" "${programs[@]}")
-test=(test --locked --release --target "$target" "${crates[@]}" --lib --bin classroom-agent)
+# The profile of the tests, which checks overflow and debug assertions; each test program of a release would be optimized
+# over all crates again, and the hub's takes minutes.
+test=(test --locked --target "$target" "${crates[@]}" --lib --bin classroom-agent)
 
 with_engine() {
     command -v cross >/dev/null || die 'cross is missing: cargo install --locked cross'
