@@ -21,6 +21,7 @@ mod report;
 mod room;
 mod swarm;
 mod usage;
+mod whole;
 
 use std::{env, process::ExitCode};
 
@@ -68,6 +69,7 @@ async fn main() -> Result<ExitCode> {
     library::run(&settings, &mut rows).await;
     tokio::task::block_in_place(|| policy::run(&settings, &mut rows));
     usage::run(&settings, &mut rows).await;
+    tokio::task::block_in_place(|| whole::run(&settings, &mut rows));
     if rows.is_empty() {
         bail!("no measure is called {:?}", settings.only);
     }

@@ -105,7 +105,7 @@ fn resident(hub: &Hub) -> Result<f64> {
 }
 
 /// A picture of 320×180 that does not compress well, as a JPEG of some 20 KB.
-fn jpeg() -> Result<Vec<u8>> {
+pub(crate) fn jpeg() -> Result<Vec<u8>> {
     gst::init()?;
     let line = "videotestsrc pattern=smpte num-buffers=1 ! video/x-raw,width=320,height=180,framerate=1/1 \
         ! videoconvert ! jpegenc quality=95 ! appsink name=out sync=false";

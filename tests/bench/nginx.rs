@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use harness::{
     ports,
     proc::{Owned, cpu_time, descendants},
+    school::School,
     wait::wait_for,
 };
 
@@ -20,12 +21,25 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// Starts it before an origin on `origin` of this machine. One fill at a time and a lock that outlasts it, open files
-    /// kept, as many workers as there are cores.
-    pub(crate) async fn start(origin: u16) -> Result<Self> {
+    /// kept, as many workers as there are cores. With a certificate it speaks TLS.
+    pub(crate) async fn start(origin: u16, tls: Option<&School>) -> Result<Self> {
         let port = ports::free()?;
         let folder = std::env::temp_dir().join(format!("classroom-bench-nginx-{}-{port}", std::process::id()));
         fs::create_dir_all(folder.join("cache"))?;
         let at = folder.display();
+        let (listen, certificate) = match tls.map(School::certificate) {
+            Some((certificate, key)) => {
+                fs::write(folder.join("nginx.pem"), certificate)?;
+                fs::write(folder.join("nginx.key"), key)?;
+                (
+                    " ssl",
+                    format!(
+                        "ssl_protocols TLSv1.3; ssl_certificate {at}/nginx.pem; ssl_certificate_key {at}/nginx.key;"
+                    ),
+                )
+            }
+            None => ("", String::new()),
+        };
         let config = format!(
             "daemon off; worker_processes auto; pid {at}/pid; error_log {at}/error.log;\n\
              events {{ worker_connections 1024; }}\n\
@@ -33,7 +47,7 @@ impl Nginx {
              client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u;\n\
              scgi_temp_path {at}/s;\n\
              proxy_cache_path {at}/cache levels=1:2 keys_zone=c:10m max_size=2g inactive=1h use_temp_path=off;\n\
-             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{origin}; proxy_cache c;\n\
+             server {{ listen 127.0.0.1:{port}{listen}; {certificate} location / {{ proxy_pass http://127.0.0.1:{origin}; proxy_cache c;\n\
              proxy_cache_valid 200 1h; proxy_cache_lock on; proxy_cache_lock_timeout 1h; proxy_cache_lock_age 1h;\n\
              proxy_http_version 1.1; proxy_set_header Connection \"\"; }} }} }}\n"
         );

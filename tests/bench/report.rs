@@ -54,6 +54,18 @@ impl Row {
     }
 }
 
+/// What the rounds gave, and why the others gave nothing.
+pub(crate) fn outcomes(rounds: impl Iterator<Item = Result<f64>>) -> (Vec<f64>, Vec<String>) {
+    let (mut values, mut failures) = (Vec::new(), Vec::new());
+    for round in rounds {
+        match round {
+            Ok(value) => values.push(value),
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    (values, failures)
+}
+
 /// The middle one, or the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     percentile(values, 0.5)

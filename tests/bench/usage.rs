@@ -109,7 +109,8 @@ async fn kept_by_the_hub(round: usize) -> Result<f64> {
         callers.spawn(async move {
             for n in (caller..KEPT).step_by(CALLERS) {
                 let events = json!({ "events": [event(round * KEPT + n)] });
-                operator.post("/api/usage/import", &events).await?.done()?;
+                let kept: Value = operator.post("/api/usage/import", &events).await?.json()?;
+                ensure!(kept["new"] == 1, "{kept}");
             }
             anyhow::Ok(())
         });
@@ -171,8 +172,11 @@ async fn delivered(round: usize, ours: bool) -> Result<f64> {
     let mut stored: Vec<f64> =
         lrs.statements()?.values().map(|statement| seconds(&statement["stored"])).collect::<Result<_>>()?;
     stored.sort_by(f64::total_cmp);
-    let (first, last) = (stored.first().context("statements")?, stored.last().context("statements")?);
-    Ok((last - first) * 1e6 / DELIVERED as f64)
+    let (first, last) = (*stored.first().context("statements")?, *stored.last().context("statements")?);
+    // The store stamps a request when it comes, so the first one's statements are before the time that is counted.
+    let counted = stored.iter().filter(|at| **at > first).count();
+    ensure!(stored.len() == DELIVERED && counted > 0, "{counted} counted of {} statements", stored.len());
+    Ok((last - first) * 1e6 / counted as f64)
 }
 
 fn statement(n: usize) -> Value {

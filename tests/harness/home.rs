@@ -166,10 +166,11 @@ impl Student {
     }
 
     /// Waits for the first picture without the time in it that came after `since` (milliseconds since 1970): another
-    /// source's. Gives the moment at which it was shown.
+    /// source's, whose stamp counts its frames. Gives the moment at which it was shown. Its age is what has passed since the
+    /// clock's 32 bits began anew, each 50 days: no more than that of a late picture is asked for.
     pub async fn sees_another(&self, since: u64, within: Duration) -> Result<u64> {
         let other =
-            format!("window.seen.find(([when, stamp]) => when >= {since} && ((when >>> 0) - stamp >>> 0) > 600000)");
+            format!("window.seen.find(([when, stamp]) => when >= {since} && ((when >>> 0) - stamp >>> 0) > 10000)");
         self.page
             .browser
             .wait_for(&format!("{other} !== undefined"), within)
