@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use appliance_core::room::{Effect, Input, Room};
-use classroom_protocol::ProblemCode;
+use classroom_protocol::{Millis, ProblemCode};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -13,6 +13,8 @@ use crate::clock;
 
 /// Inputs that may wait; the task does no I/O, so a full queue means a flood, and callers wait their turn.
 const INPUTS: usize = 256;
+/// The clock was set when it moved by more than this beside the time that has passed.
+const CLOCK_SET_MS: u64 = 60_000;
 /// Effects that may wait for the disk; when it is full the room waits, because evidence and audit are never dropped.
 const EFFECTS: usize = 1024;
 
@@ -72,6 +74,7 @@ impl RoomTask {
                 return;
             }
         }
+        let mut watched = Watched::default();
         loop {
             let deadline = self.room.next_deadline().map(|at| Instant::now() + clock::until(at));
             let (input, reply) = tokio::select! {
@@ -81,7 +84,12 @@ impl RoomTask {
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => (Input::Tick, None),
             };
-            let outcome = self.room.apply(input, clock::now());
+            let now = clock::now();
+            if let Some((before, ms)) = watched.look(now, Instant::now()) {
+                // What ends now and began before ends at its beginning at the earliest (core): this line says why.
+                tracing::error!(before, now, ms, lesson = self.room.lesson_id(), "the clock was set");
+            }
+            let outcome = self.room.apply(input, now);
             if let Ok(effects) = &outcome {
                 self.state.send_replace(Arc::new(self.room.clone()));
                 for effect in effects {
@@ -95,5 +103,39 @@ impl RoomTask {
                 let _ = reply.send(outcome);
             }
         }
+    }
+}
+
+/// Tells when the box's clock was set, by the time that has passed.
+#[derive(Debug, Default)]
+struct Watched(Option<(Millis, Instant)>);
+
+impl Watched {
+    /// What the clock should have said and by how much it is off, if it was set since the last look.
+    fn look(&mut self, now: Millis, moment: Instant) -> Option<(Millis, i128)> {
+        let (then, at) = self.0.replace((now, moment))?;
+        let passed = u64::try_from(moment.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX);
+        let expected = then.saturating_add(passed);
+        let off = i128::from(now) - i128::from(expected);
+        (now.abs_diff(expected) > CLOCK_SET_MS).then_some((expected, off))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_told_once_and_time_that_passes_is_not() {
+        let (begin, mut watched) = (Instant::now(), Watched::default());
+        let hours = |n: u64| n * 3_600_000;
+        assert_eq!(watched.look(hours(100), begin), None);
+        let later = begin + Duration::from_millis(hours(20));
+        assert_eq!(watched.look(hours(120), later), None, "a long night");
+        assert_eq!(watched.look(hours(95), later), Some((hours(120), -25 * 3_600_000)));
+        assert_eq!(watched.look(hours(95), later), None);
+        assert_eq!(watched.look(hours(96), later), Some((hours(95), 3_600_000)));
     }
 }

@@ -81,10 +81,11 @@ impl Lessons {
         self.0
             .write(move |db| {
                 db.execute(
-                    "UPDATE showing SET shown_to = ?2 WHERE lesson_id = ?1 AND shown_to IS NULL",
+                    "UPDATE showing SET shown_to = max(shown_from, ?2) WHERE lesson_id = ?1 AND shown_to IS NULL",
                     params![lesson, at],
                 )?;
-                match db.execute("UPDATE lesson SET ended_at = ?2 WHERE id = ?1", params![lesson, at])? {
+                let ended = "UPDATE lesson SET ended_at = max(started_at, ?2) WHERE id = ?1";
+                match db.execute(ended, params![lesson, at])? {
                     0 => Err(StoreError::Missing),
                     _ => Ok(()),
                 }
@@ -127,7 +128,8 @@ impl Lessons {
         self.0
             .write(move |db| {
                 db.execute(
-                    "UPDATE showing SET shown_to = ?3 WHERE lesson_id = ?1 AND source = ?2 AND shown_to IS NULL",
+                    "UPDATE showing SET shown_to = max(shown_from, ?3)
+                     WHERE lesson_id = ?1 AND source = ?2 AND shown_to IS NULL",
                     params![lesson, source.as_str(), at],
                 )?;
                 Ok(())

@@ -136,13 +136,14 @@ impl Guest {
     }
 
     fn held(&self, now: Millis) -> bool {
-        self.session.is_some() && (self.pages > 0 || now < self.gone_at + PLACE_KEPT)
+        self.session.is_some() && (self.pages > 0 || now.abs_diff(self.gone_at) < PLACE_KEPT)
     }
 
     fn leave(&mut self, seat: Seat, at: Millis) -> Vec<Attendance> {
         (self.hand, self.pages) = (None, 0);
         let spoke = self.live.take().map(|from| Attendance::Spoke { seat, from, at: at.max(from) });
-        let left = self.joined_at.take().map(|from| Attendance::Left { seat, from, at });
+        // The clock may have been set back since: nobody leaves before they came.
+        let left = self.joined_at.take().map(|from| Attendance::Left { seat, from, at: at.max(from) });
         spoke.into_iter().chain(left).collect()
     }
 }
@@ -346,7 +347,7 @@ impl Home {
             guest.live.get_or_insert(now);
             return None;
         }
-        guest.live.take().map(|from| Attendance::Spoke { seat, from, at: now })
+        guest.live.take().map(|from| Attendance::Spoke { seat, from, at: now.max(from) })
     }
 
     /// When [`Self::tick`] is due, if ever.

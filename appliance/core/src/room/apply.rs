@@ -161,7 +161,8 @@ impl Room {
             lesson: lesson.to_owned(),
             label: self.label(&source),
             source,
-            at: now,
+            // The clock may have been set back since: nothing ends before it began.
+            at: now.max(from),
         });
         hidden.chain(seen).collect()
     }
@@ -374,7 +375,7 @@ impl Room {
         let Some(lesson) = self.lesson.take() else { return vec![] };
         self.stage = Stage::new(1);
         self.holder = None;
-        effects.push(Effect::LessonEnded { lesson: lesson.id, at: now });
+        effects.push(Effect::LessonEnded { lesson: lesson.id, at: now.max(lesson.started_at) });
         effects
     }
 
@@ -428,7 +429,8 @@ impl Room {
             return Err(ProblemCode::Locked);
         }
         let place = lesson.seats.get_mut(&seat).ok_or(ProblemCode::NoSuchSeat)?;
-        let held = place.taken.is_some() && (place.pages > 0 || now < place.gone_at + SEAT_GRACE);
+        // A clock that was set back holds no seat for longer.
+        let held = place.taken.is_some() && (place.pages > 0 || now.abs_diff(place.gone_at) < SEAT_GRACE);
         if held {
             return Err(ProblemCode::SeatTaken);
         }

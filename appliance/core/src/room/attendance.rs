@@ -59,12 +59,14 @@ impl Room {
                 let stays = was == is && after.seats.get(seat).is_some_and(|(now, _)| now == epoch);
                 if !stays {
                     let seconds = Event::lasted(*since, now);
-                    events.push(held.event(now, Subject::seat(held.class, *seat), Fact::Left { seconds }));
+                    let at = now.max(*since);
+                    events.push(held.event(at, Subject::seat(held.class, *seat), Fact::Left { seconds }));
                 }
             }
             if was != is {
                 let seconds = Event::lasted(held.started_at, now);
-                events.push(held.event(now, held.teacher(), Fact::LessonEnded { seconds }));
+                let at = now.max(held.started_at);
+                events.push(held.event(at, held.teacher(), Fact::LessonEnded { seconds }));
             }
         }
         if let Some(held) = &after.lesson {
