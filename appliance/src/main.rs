@@ -79,7 +79,9 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
         "resolver" => {
             let config = Config::load(config.as_deref())?;
             telemetry::init(&config.log)?;
-            runtime()?.block_on(resolver::run(config))?;
+            // One thread: a room asks a few thousand times a second at most, and to wake another costs more than an answer.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(resolver::run(config))?;
             Ok(ExitCode::SUCCESS)
         }
         "policy" => {

@@ -1,6 +1,9 @@
 //! The document made ready for deciding: names sorted, bundles and categories as bits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, DefaultHasher},
+};
 
 use classroom_protocol::policy::{Document, Subject, System};
 
@@ -38,13 +41,16 @@ impl Marks {
     }
 }
 
+/// Names of the document, which nobody outside of the school chooses: hashes without a random key will do.
+type Names = HashMap<Box<str>, Marks, BuildHasherDefault<DefaultHasher>>;
+
 /// A document that was found free of contradictions, ready to decide with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     document: Document,
     bits: BTreeMap<String, Marks>,
-    hosts: BTreeMap<Box<str>, Marks>,
-    apps: BTreeMap<Box<str>, Marks>,
+    hosts: Names,
+    apps: Names,
     silent: Marks,
     own: BTreeSet<Box<str>>,
     /// What each rule is about, as bits; none for rules about something else.
@@ -64,7 +70,7 @@ impl Policy {
         let ids = document.bundles.keys().chain(document.categories.keys());
         let bits: BTreeMap<String, Marks> = ids.enumerate().map(|(at, id)| (id.clone(), Marks::bit(at))).collect();
         let mark = |id: &str| bits.get(id).copied().unwrap_or_default();
-        let (mut hosts, mut apps) = (BTreeMap::<Box<str>, Marks>::new(), BTreeMap::<Box<str>, Marks>::new());
+        let (mut hosts, mut apps) = (Names::default(), Names::default());
         let mut add = |id: &str, of: &[String], programs: &[String]| {
             // The names were checked by `validate`.
             for host in of.iter().filter_map(|host| hosts::host_name(host).ok()) {
