@@ -10,7 +10,7 @@ use appliance_core::{
     calendar::{Day, YearMonth},
     figures::{
         Days, Facts, MonthFigures, Parameters, SchoolCalendar, SemesterFigures, events, month, month_of_class,
-        register, semester, semester_of, table::CalendarFrom,
+        register, semester, table::CalendarFrom,
     },
 };
 use classroom_protocol::{Millis, catalogue::Lang, policy::Document};
@@ -81,18 +81,18 @@ impl Figures {
         known.map_or_else(|| id.to_owned(), |Platform { names: [zh, en], .. }| if lang == Lang::En { en } else { zh })
     }
 
-    /// The calendar that the office has set, or the assumed one.
+    /// The calendar that the office has set, or the assumed one of the years around a day.
     ///
     /// # Errors
     /// As all of the store.
-    pub async fn calendar(&self, today: Day) -> Result<(SchoolCalendar, CalendarFrom), StoreError> {
+    pub async fn calendar(&self, around: Day) -> Result<(SchoolCalendar, CalendarFrom), StoreError> {
         let set = self.store.setting(ReportSetting::Calendar).await?;
         let set = set.and_then(|text| {
             let read = serde_json::from_str::<SchoolCalendar>(&text);
             read.inspect_err(|error| tracing::error!(%error, "the school's calendar in the store can't be read")).ok()
         });
         Ok(set.map_or_else(
-            || (SchoolCalendar::assumed(today), CalendarFrom::Assumed),
+            || (SchoolCalendar::assumed(around), CalendarFrom::Assumed),
             |calendar| (calendar, CalendarFrom::School),
         ))
     }
@@ -119,13 +119,12 @@ impl Figures {
         Ok((aside(counted).await?, background))
     }
 
-    /// The semester in which `now` lies.
+    /// A semester up to `now`.
     ///
     /// # Errors
     /// As all of the store.
-    pub async fn semester(&self, now: Millis) -> Result<(SemesterFigures, Background), StoreError> {
+    pub async fn semester(&self, days: Days, now: Millis) -> Result<(SemesterFigures, Background), StoreError> {
         let today = Day::of(now);
-        let days = semester_of(today);
         let span = Days { from: days.from.plus(-6), to: days.to.plus(6) };
         let (facts, calendar, background) = self.facts(span, now).await?;
         let parameters = self.parameters.clone();
@@ -135,7 +134,8 @@ impl Figures {
 
     async fn facts(&self, days: Days, now: Millis) -> Result<(Facts, SchoolCalendar, Background), StoreError> {
         let today = Day::of(now);
-        let (calendar, from) = self.calendar(today).await?;
+        // The assumed one has the terms of the years around a day.
+        let (calendar, from) = self.calendar(days.to.min(today)).await?;
         let rows = self.store.rows(days.from.begins(), days.to.ends(), now).await?;
         let FigureRows { events, devices, roster, lessons, box_ran, teachers, holders } = rows;
         let held = lessons.iter().filter_map(|lesson| Some((lesson.class?, lesson.teacher.clone()))).collect();

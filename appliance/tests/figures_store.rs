@@ -10,7 +10,7 @@ use appliance::{
 };
 use appliance_core::{
     calendar::{Day, day, month},
-    figures::{Days, Figure, Parameters, Rate, Why, table::CalendarFrom},
+    figures::{Days, Figure, Parameters, Rate, Why, semester_of, table::CalendarFrom},
     register::{Change, ClassRef, Condition, DeviceFacts, Kind, State},
     usage::{Event, Fact, Place, Subject},
 };
@@ -170,7 +170,7 @@ async fn the_month_is_counted_from_what_is_on_the_disk() {
     store.figures().set(ReportSetting::Calendar, "{".into(), "教務處".into(), 1).await.unwrap();
     assert_eq!(figures.month(november, None, now).await.unwrap().1.calendar, CalendarFrom::Assumed);
 
-    let (semester, _) = figures.semester(now).await.unwrap();
+    let (semester, _) = figures.semester(semester_of(Day::of(now)), now).await.unwrap();
     assert_eq!((semester.months.len(), semester.days.from), (4, at("2026-08-01")));
     drop((store, figures, recorder));
     tokio::task::spawn_blocking(move || opened.keeper.close()).await.unwrap();

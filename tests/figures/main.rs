@@ -11,7 +11,7 @@ use std::{
 
 use appliance_core::{
     calendar::month as year_month,
-    figures::{Counting, Days, Facts, Parameters, Views, month, semester, semester_of},
+    figures::{Counting, Days, Duty, Facts, Parameters, Views, month, semester, semester_of},
 };
 use serde_json::{Value, json};
 
@@ -41,12 +41,29 @@ fn cases() -> Vec<Case> {
         (5, "2027-01", "2027-01-31", &odd),
         (6, "2026-08", "2026-08-31", &usual),
         (7, "2026-12", "2026-11-30", &usual),
+        // Periods that have hardly begun.
+        (8, "2026-12", "2026-12-01", &usual),
+        (9, "2026-10", "2026-10-02", &odd),
     ] {
         let whole = school::school(seed, autumn);
         for (scope, facts) in [("school", whole.clone()), ("class 2", whole.of_class(2))] {
             let name = format!("seed {seed}, {scope}, {month} until {today}");
             cases.push(Case { name, facts, parameters: parameters.clone(), month, today });
         }
+    }
+    // One device that came late in the month and was never seen, and one that was seen on all its few days.
+    let late = |seen: &str| {
+        let mut facts = school::school(10, autumn);
+        facts.devices.truncate(1);
+        facts.activities.clear();
+        let days = Days { from: school::at("2026-11-24"), to: autumn.to };
+        facts.devices[0].duties = vec![(days, Duty::InUse)];
+        facts.devices[0].seen = vec![Days { from: school::at(seen), ..days }];
+        facts
+    };
+    for (name, seen) in [("a late device, not seen", "2027-01-31"), ("a late device, seen", "2026-11-24")] {
+        let (name, facts) = (name.to_owned(), late(seen));
+        cases.push(Case { name, facts, parameters: usual.clone(), month: "2026-11", today: "2026-11-30" });
     }
     let empty = Facts { platforms: vec!["adl".into()], ..Facts::default() };
     cases.push(Case { name: "empty".into(), facts: empty, parameters: usual, month: "2026-11", today: "2026-11-30" });

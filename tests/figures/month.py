@@ -167,19 +167,20 @@ class Count:
 
         return [d for d in self.facts["devices"] if sum(good(d, day) for day in days) > len(days) / 2]
 
-    def verdict(self, device, days, rule, after_class=False):
+    def verdict(self, device, days, rule, after_class=False, ahead=0):
         busy = [day for day in days if self.active(device, day, after_class) >= rule["minutes"] * 60000]
         hidden = [day for day in days if day not in busy and not self.within(device["seen"], day)]
         if len(busy) >= rule["days"]:
             return "used"
-        return "unused" if len(busy) + len(hidden) < rule["days"] else "unknown"
+        return "unused" if len(busy) + len(hidden) + ahead < rule["days"] else "unknown"
 
-    def rate(self, days, rule, after_class=False):
-        verdicts = [self.verdict(d, days, rule, after_class) for d in self.counting(days, after_class)]
+    def rate(self, days, rule, after_class=False, ahead=0):
+        verdicts = [self.verdict(d, days, rule, after_class, ahead) for d in self.counting(days, after_class)]
         return {word: verdicts.count(word) for word in ("used", "unused", "unknown")}
 
-    def rates(self, days, period, after_class=False):
-        return {view: self.rate(days, self.rules[period][view], after_class) for view in ("plain", "strict")}
+    def rates(self, days, period, ahead, after_class=False):
+        """Of the days that have happened; so many more of the period are ahead."""
+        return {view: self.rate(days, self.rules[period][view], after_class, ahead) for view in ("plain", "strict")}
 
     def owner(self, record):
         if record["device"] is not None:
@@ -189,10 +190,8 @@ class Count:
         return "record", record["number"]
 
     def hours(self, days):
-        counted = self.counting(days)
-        complete = bool(self.facts["devices"]) and all(
-            self.within(device["seen"], day) for device in counted for day in days if self.duty(device, day)
-        )
+        duties = [self.within(d["seen"], day) for d in self.facts["devices"] for day in days if self.duty(d, day)]
+        complete = len(duties) > 0 and False not in duties
         named = self.facts["platforms"]
         others = sorted({r["platform"] for r in self.records} - set(named) - {None})
         lines = []
@@ -240,14 +239,14 @@ class Count:
                     own[self.owner(record)].append((max(record["at"], lesson["from"]), min(record["end"], lesson["to"])))
         return any(covered(parts, begin, end) >= enough for parts in own.values())
 
-    def devices(self, days):
+    def devices(self, days, ahead):
         lines = []
         rule = self.rules["month"]
         for device in self.counting(days):
             busy = sum(self.active(device, day, False) >= rule["plain"]["minutes"] * 60000 for day in days)
             lines.append({
                 "device": device["id"],
-                "used": {view: self.verdict(device, days, rule[view]) for view in ("plain", "strict")},
+                "used": {view: self.verdict(device, days, rule[view], ahead=ahead) for view in ("plain", "strict")},
                 "active_days": busy,
                 "seconds": sum(self.active(device, day, False) for day in days) // 1000,
                 "unseen_days": sum(self.duty(device, day) and not self.within(device["seen"], day) for day in days),
@@ -255,14 +254,15 @@ class Count:
         return lines
 
     def week_lines(self, weeks):
-        return [{"monday": str(week[0]), "rate": self.rates(week, "week")} for week in weeks]
+        return [{"monday": str(week[0]), "rate": self.rates(week, "week", 7 - len(week))} for week in weeks]
 
     def month(self, name):
         first = date(name + "-01")
         last = last_of_month(first)
         days = list(dates(first, min(last, self.today)))
         weeks = self.calendar.weeks(first, last, self.today)
-        used, after = self.rates(days, "month"), self.rates(days, "month", True)
+        ahead = last.day - len(days)
+        used, after = self.rates(days, "month", ahead), self.rates(days, "month", ahead, True)
         lines = self.week_lines(weeks)
         one_day = {"minutes": self.rules["month"]["plain"]["minutes"], "days": 1}
         return {
@@ -279,7 +279,7 @@ class Count:
             "platforms": self.hours(days),
             "teachers": self.teachers(weeks, len(weeks)),
             "unseen_days": self.unseen(weeks),
-            "devices": self.devices(days),
+            "devices": self.devices(days, ahead),
         }
 
     def semester(self, span):
@@ -287,10 +287,11 @@ class Count:
         months, begin = [], first
         while begin <= min(last, self.today):
             days = list(dates(begin, min(last_of_month(begin), self.today)))
+            ahead = last_of_month(begin).day - len(days)
             months.append({
                 "month": f"{begin:%Y-%m}",
-                "used": self.rates(days, "month"),
-                "after_class": self.rates(days, "month", True),
+                "used": self.rates(days, "month", ahead),
+                "after_class": self.rates(days, "month", ahead, True),
             })
             begin = last_of_month(begin) + ONE
         weeks = self.calendar.weeks(first, last, self.today)
@@ -305,6 +306,7 @@ class Count:
             "after_class_mean": means(month["after_class"] for month in months),
             "week_mean": means(line["rate"] for line in self.week_lines(weeks)),
             "weeks": len(weeks),
+            "unseen_days": self.unseen(weeks),
             "teachers": self.teachers(weeks, 16),
         }
 

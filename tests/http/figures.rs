@@ -87,6 +87,94 @@ async fn bad_months_and_classes_are_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn hours_that_nobody_could_see_are_unknown_on_the_page_and_in_every_file() -> Result<()> {
+    let hub = Hub::start().await?;
+    let office = hub.teacher().await?;
+    let class = office.make_class(2).await?;
+    // Registered and never seen: what was done on it nobody knows.
+    let device = json!({ "code": "LATE-1", "kind": "ipad", "spare": false, "state": "ready" });
+    office.post("/api/school/devices", &device).await?.done()?;
+    office.lend(&[1]).await?;
+    let month: Value = office.get(&format!("/api/month?class={class}")).await?.json()?;
+    for line in month["figures"]["platforms"].as_array().context("platforms")? {
+        ensure!(line["complete"] == false, "{line}");
+    }
+    for path in [
+        format!("/api/month.csv?class={class}&lang=en"),
+        "/api/report.csv?lang=en&month=".to_owned() + month["figures"]["month"].as_str().context("month")?,
+    ] {
+        let csv = office.get(&path).await?;
+        csv.done()?;
+        let text = csv.text();
+        ensure!(text.contains(",unknown,unknown") && !text.contains(",0.00,0"), "{path}: {text}");
+        ensure!(!text.contains("0.00%"), "{path}: {text}");
+    }
+    let report: Value = office.get("/api/report").await?.json()?;
+    ensure!(report["semester"]["month_mean"]["strict"]["is"] == "unknown", "{}", report["semester"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_report_of_a_finished_semester_can_be_had() -> Result<()> {
+    let hub = Hub::start().await?;
+    let office = hub.teacher().await?;
+    let now: Value = office.get("/api/report").await?.json()?;
+    let offered = now["offered"].as_array().context("offered")?;
+    ensure!(offered.len() == 4 && offered[0]["semester"] == now["of"] && now["month"].is_null(), "{now}");
+    let before = offered[1]["semester"].as_str().context("a name")?;
+    let months: Vec<&str> =
+        offered[1]["months"].as_array().context("months")?.iter().filter_map(Value::as_str).collect();
+    ensure!(months.len() == 6, "a finished one has six months: {months:?}");
+    let report: Value = office.get(&format!("/api/report?semester={before}&month={}", months[2])).await?.json()?;
+    ensure!(report["of"] == before && report["month"]["month"] == months[2], "{report}");
+    ensure!(
+        report["semester"]["until"] == report["semester"]["days"]["to"],
+        "all of it: {}",
+        report["semester"]["days"]
+    );
+    let rates = report["semester"]["months"].as_array().context("months")?;
+    ensure!(rates.iter().map(|month| month["month"].as_str().unwrap_or_default()).eq(months.iter().copied()));
+    // The files are of the same semester and month.
+    for (kind, media) in [("ods", ODS), ("xlsx", XLSX)] {
+        let path = format!("/api/report.{kind}?semester={before}&month={}", months[2]);
+        let reply = office.get(&path).await?;
+        ensure!(reply.header("content-disposition").contains(&format!("school-report-{before}.{kind}")), "{path}");
+        let cells = read(kind, download(&office, &path, media).await?)?;
+        let words: Vec<String> = cells.iter().map(|(_, _, _, data)| data.to_string()).collect();
+        for word in [months[2], report["semester"]["days"]["from"].as_str().context("from")?] {
+            ensure!(words.iter().any(|cell| cell.contains(word)), "{kind}: {word} in {words:?}");
+        }
+    }
+    let csv = office.get(&format!("/api/report.csv?semester={before}&lang=en")).await?.text();
+    ensure!(csv.contains(&format!("Use in {}", months[0])) && csv.contains(&format!("Use in {}", months[5])), "{csv}");
+    let csv = office.get(&format!("/api/report.csv?month={}&lang=en", months[2])).await?.text();
+    ensure!(csv.contains(&format!("Use in {}", months[2])) && !csv.contains(months[0]), "{csv}");
+
+    // What is not known or no such time is named.
+    for path in ["report", "report.ods", "report.xlsx", "report.csv"] {
+        for (query, field) in [
+            ("semster=115-1", "semster"),
+            ("semester=115-3", "semester"),
+            ("semester=", "semester"),
+            ("semester=999-1", "semester"),
+            ("month=2026-13", "month"),
+            ("month=9998-01", "month"),
+            ("semester=113-1&month=2025-08", "month"),
+            ("semester=113-1&semester=113-2", "semester"),
+            ("%3Cb%3E=1", "<b>"),
+        ] {
+            let problem = office.get(&format!("/api/{path}?{query}")).await?.problem()?;
+            assert_eq!(
+                (problem.code, problem.field.as_deref()),
+                (ProblemCode::BadInput, Some(field)),
+                "{path}?{query}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_the_office_types_is_checked() -> Result<()> {
     let hub = Hub::start().await?;
     let office = hub.teacher().await?;

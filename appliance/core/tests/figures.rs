@@ -4,8 +4,8 @@
 use appliance_core::{
     calendar::{Day, YearMonth, day, month as year_month},
     figures::{
-        Activity, Counting, Days, Device, Duty, Facts, Figure, Lesson, Loan, MonthFigures, Parameters, Rate,
-        SchoolCalendar, Views, Why, month, semester, semester_of,
+        Activity, Asked, Counting, Days, Device, Duty, Facts, Figure, Lesson, Loan, MonthFigures, Parameters, Rate,
+        SchoolCalendar, Views, Why, month, offered, semester, semester_of,
     },
 };
 use proptest::prelude::*;
@@ -130,6 +130,49 @@ fn what_was_not_seen_decides_only_where_it_could() {
     assert_eq!(views(facts(&almost, &[])), (rate(0, 0, 1), rate(0, 1, 0)));
     let enough = ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"];
     assert_eq!(views(facts(&[], &enough)), (rate(1, 0, 0), rate(1, 0, 0)));
+}
+
+#[test]
+fn a_device_that_came_late_and_was_never_seen_leaves_the_hours_unknown() {
+    let late = |seen: Vec<Days>| Device {
+        duties: vec![(Days { from: at("2026-11-24"), ..all() }, Duty::InUse)],
+        seen,
+        ..device("late")
+    };
+    let hours = |devices: Vec<Device>| {
+        let line = count(&Facts { devices, platforms: vec!["adl".into()], ..Facts::default() }).platforms[0].clone();
+        (line.seconds, line.complete)
+    };
+    assert_eq!(hours(vec![late(vec![])]), (0, false));
+    assert_eq!(hours(vec![device("a"), late(vec![])]), (0, false), "also beside one that was seen");
+    assert_eq!(hours(vec![late(vec![all()])]), (0, true));
+    assert_eq!(hours(vec![Device { duties: vec![(all(), Duty::Spare)], ..device("spare") }]), (0, false));
+}
+
+#[test]
+fn days_to_come_are_as_unknown_as_days_that_were_not_seen() {
+    let calendar = SchoolCalendar::assumed(at("2026-11-30"));
+    let on = |seen: Vec<Days>, today: &str| {
+        let facts = Facts { devices: vec![Device { seen, ..device("a") }], ..Facts::default() };
+        let numbers = Parameters::default();
+        let semester = semester(&facts, &calendar, &numbers, semester_of(at(today)), at(today));
+        (month(&facts, &calendar, &numbers, november(), at(today)), semester)
+    };
+    // On the second day nobody can say that four days will not be reached.
+    let unknown = Figure::Unknown { why: Why::NothingSeen };
+    for seen in [vec![], vec![all()]] {
+        let (month, _) = on(seen, "2026-11-02");
+        assert_eq!(month.used_share, Views { plain: unknown, strict: unknown });
+        assert_eq!(month.week_mean, Views { plain: unknown, strict: unknown });
+        assert_eq!(month.devices[0].used.strict, appliance_core::figures::Use::Unknown);
+    }
+    let (_, semester) = on(vec![], "2026-11-02");
+    assert_eq!(semester.month_mean, Views { plain: unknown, strict: unknown });
+    // With three days left four can't be reached any more, one can.
+    let (month, _) = on(vec![all()], "2026-11-27");
+    assert_eq!(month.used_share, Views { plain: unknown, strict: Figure::Known { share: 0 } });
+    let (month, _) = on(vec![all()], "2026-11-30");
+    assert_eq!(month.used_share.plain, Figure::Known { share: 0 });
 }
 
 #[test]
@@ -278,6 +321,31 @@ fn a_semester_has_its_months_and_gates() {
     assert_eq!((figures.month_mean.plain, figures.points), (Figure::Known { share: 8_750 }, Some(0)));
     // 31 August is the Monday of the first teaching week; the week of 30 November has begun.
     assert_eq!(figures.weeks, 14);
+}
+
+#[test]
+fn a_report_is_of_any_semester_that_has_begun() {
+    let today = at("2026-11-21");
+    let read = |semester: Option<&str>, month: Option<&str>| {
+        Asked::read(semester, month, today).map(|asked| (asked.name(), asked.month.to_string()))
+    };
+    let told = |semester: &str, month: &str| Ok((semester.to_owned(), month.to_owned()));
+    assert_eq!(read(None, None), told("115-1", "2026-11"));
+    assert_eq!(read(Some("114-2"), None), told("114-2", "2026-07"));
+    assert_eq!(read(None, Some("2026-05")), told("114-2", "2026-05"));
+    assert_eq!(read(Some("114-1"), Some("2026-01")), told("114-1", "2026-01"));
+    for wrong in
+        ["", "115", "115-3", "115-0", "0115-1", "+115-1", "115-2", "116-1", "-1-1", "2147483647-2", "115-1 ", "一-1"]
+    {
+        assert_eq!(read(Some(wrong), None), Err("semester"), "{wrong}");
+    }
+    for wrong in ["", "2026-12", "2026-13", "2026-7", "x"] {
+        assert_eq!(read(None, Some(wrong)), Err("month"), "{wrong}");
+    }
+    assert_eq!(read(Some("114-2"), Some("2026-08")), Err("month"), "a month of another semester");
+    let offered: Vec<_> = offered(today).into_iter().map(|one| (one.semester, one.months.len())).collect();
+    let expected = [("115-1", 4), ("114-2", 6), ("114-1", 6), ("113-2", 6)];
+    assert_eq!(offered, expected.map(|(name, months)| (name.to_owned(), months)));
 }
 
 fn any_facts() -> impl Strategy<Value = Facts> {

@@ -6,8 +6,9 @@ use appliance_core::{
     access::Who,
     calendar::{Day, YearMonth, month as year_month},
     figures::{
-        MonthFigures, SchoolCalendar, SemesterFigures,
+        Asked, MonthFigures, Offered, SchoolCalendar, SemesterFigures,
         annex::{self, Counts, Typed},
+        offered,
         table::{Names, Table, month_table, rules, semester_table},
     },
 };
@@ -17,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use classroom_protocol::{Problem, ProblemCode, catalogue::Lang};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     audit::Auditor,
@@ -31,6 +32,9 @@ use crate::{
     sheets,
     store::{Classes, FigureStore, Registers, ReportSetting},
 };
+
+/// Most of a parameter's name that is told back, in characters.
+const LONGEST_NAME: usize = 40;
 
 /// What these routes need.
 #[derive(Clone)]
@@ -97,32 +101,40 @@ pub struct MonthAnswer {
 #[derive(Debug, Serialize)]
 pub struct ReportAnswer {
     today: Day,
+    /// Name of the semester, e.g. `115-1`.
+    of: String,
+    /// Semesters and months that can be asked for.
+    offered: Vec<Offered>,
     semester: SemesterFigures,
+    /// The month, if one was asked for.
+    month: Option<MonthFigures>,
     names: PageNames,
     rules: Both<Vec<String>>,
     typed: Typed,
     row: Both<Vec<String>>,
 }
 
-/// Which month of which class.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MonthQuery {
-    class: i64,
-    /// `YYYY-MM`; without it the present one.
-    month: Option<String>,
-    /// `zh-Hant-TW` or `en`, for files.
-    lang: Option<String>,
+type Asking = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// The parameters of a request by their names: each at most once, and none that the route does not know, because whoever
+/// misspells one must not get another month's figures.
+fn parameters<const N: usize>(query: Asking, names: [&str; N]) -> Result<[Option<String>; N], Problem> {
+    let Query(given) = query.map_err(|_| Problem::new(ProblemCode::BadInput))?;
+    let mut found = [const { None }; N];
+    for (name, value) in given {
+        let place = names.iter().position(|known| *known == name).and_then(|at| found.get_mut(at));
+        match place {
+            Some(place @ None) => *place = Some(value),
+            _ => {
+                let name: String = name.chars().take(LONGEST_NAME).collect();
+                return Err(Problem::new(ProblemCode::BadInput).field(name));
+            }
+        }
+    }
+    Ok(found)
 }
 
-/// In which language a file is wanted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileQuery {
-    lang: Option<String>,
-}
-
-fn language(tag: Option<&str>) -> Result<Lang, Problem> {
+pub(super) fn language(tag: Option<&str>) -> Result<Lang, Problem> {
     match tag {
         None | Some("zh-Hant-TW") => Ok(Lang::ZhHantTw),
         Some("en") => Ok(Lang::En),
@@ -140,17 +152,22 @@ fn internal(error: impl std::fmt::Display) -> Refusal {
 }
 
 impl FiguresState {
-    /// The class and the month that are asked for, counted.
-    /// Of the teachers' days only those of who asks: those of others are the office's business.
-    async fn month(&self, query: &MonthQuery, you: &str) -> Result<(ClassName, MonthFigures, Background), Refusal> {
+    /// The class and the month that are asked for, counted for who asks.
+    async fn month(
+        &self,
+        class: Option<String>,
+        month: Option<String>,
+        you: &str,
+    ) -> Result<(ClassName, MonthFigures, Background), Refusal> {
         let now = clock::now();
-        let month = query.month.as_deref().map_or_else(|| Some(Day::of(now).month()), year_month);
-        let month: YearMonth = month.ok_or_else(|| Problem::new(ProblemCode::BadInput).field("month"))?;
-        let class = self.classes.get(query.class).await.map_err(internal)?;
+        let wrong = |field: &'static str| move || Problem::new(ProblemCode::BadInput).field(field);
+        let class: i64 = class.and_then(|id| id.parse().ok()).ok_or_else(wrong("class"))?;
+        let month = month.as_deref().map_or_else(|| Some(Day::of(now).month()), year_month);
+        let month: YearMonth = month.ok_or_else(wrong("month"))?;
+        let class = self.classes.get(class).await.map_err(internal)?;
         let class = class.ok_or_else(|| Problem::new(ProblemCode::NotFound).field("class"))?;
-        let (mut figures, background) = self.figures.month(month, Some(class.id), now).await.map_err(internal)?;
-        figures.teachers.retain(|line| line.teacher == you);
-        Ok((ClassName { id: class.id, name: class.name }, figures, background))
+        let (figures, background) = self.figures.month(month, Some(class.id), now).await.map_err(internal)?;
+        Ok((ClassName { id: class.id, name: class.name }, figures.for_teacher(you), background))
     }
 
     fn names(&self, background: Background) -> PageNames {
@@ -174,41 +191,74 @@ impl FiguresState {
     }
 
     /// Counts for 附件6 that the register gives.
-    async fn counts(&self, background: &Background) -> Result<Counts, Refusal> {
+    async fn counts(&self, background: &Background, semester: &SemesterFigures) -> Result<Counts, Refusal> {
         let register = self.registers.load().await.map_err(internal)?;
-        Ok(annex::counts(&register, &background.held))
+        Ok(annex::counts(&register, &background.held, semester.unseen_days))
     }
 
-    /// The sheets of the report: 附件6, the semester, the present month of the school.
-    async fn sheets(&self, lang: Lang) -> Result<Vec<Table>, Refusal> {
+    /// The sheets of the report: 附件6, the semester, the month of the school.
+    async fn sheets(&self, asked: Asked, lang: Lang) -> Result<Sheets, Refusal> {
         let now = clock::now();
-        let (semester, background) = self.figures.semester(now).await.map_err(internal)?;
-        let (month, _) = self.figures.month(Day::of(now).month(), None, now).await.map_err(internal)?;
-        let (typed, counts) = (self.typed().await?, self.counts(&background).await?);
+        let (semester, background) = self.figures.semester(asked.semester, now).await.map_err(internal)?;
+        let (month, _) = self.figures.month(asked.month, None, now).await.map_err(internal)?;
+        let (typed, counts) = (self.typed().await?, self.counts(&background, &semester).await?);
         let platform = |id: &str| self.figures.platform_name(id, lang);
         let teacher = |id: &str| background.teachers.get(id).cloned().unwrap_or_else(|| id.to_owned());
         let names = Names { platform: &platform, teacher: &teacher };
         let from = background.calendar;
-        Ok(vec![
-            annex::table(&typed, counts, &semester, from, self.figures.parameters(), lang),
-            semester_table(&semester, from, &names, lang),
-            month_table(&month, from, &names, lang),
-        ])
+        Ok(Sheets {
+            annex: annex::table(&typed, counts, &semester, from, self.figures.parameters(), lang),
+            semester: semester_table(&semester, from, &names, lang),
+            month: month_table(&month, from, &names, lang),
+        })
     }
+}
+
+/// The tables of the report.
+struct Sheets {
+    annex: Table,
+    semester: Table,
+    month: Table,
+}
+
+/// A report as a file: what it is about, whether a month was named, in which language.
+struct AskedFile {
+    asked: Asked,
+    month_named: bool,
+    lang: Lang,
+}
+
+impl AskedFile {
+    fn read(query: Asking) -> Result<Self, Problem> {
+        let [semester, month, lang] = parameters(query, ["semester", "month", "lang"])?;
+        let lang = language(lang.as_deref())?;
+        Ok(Self { asked: asked(semester.as_deref(), month.as_deref())?, month_named: month.is_some(), lang })
+    }
+
+    /// The file's name: `school-report-115-1.ods`.
+    fn name(&self, end: &str) -> String {
+        format!("school-report-{}.{end}", self.asked.name())
+    }
+}
+
+fn asked(semester: Option<&str>, month: Option<&str>) -> Result<Asked, Problem> {
+    let read = Asked::read(semester, month, Day::of(clock::now()));
+    read.map_err(|field| Problem::new(ProblemCode::BadInput).field(field))
 }
 
 /// `GET /api/month`: the figures of a class.
 ///
 /// # Errors
-/// `bad-input` naming `class` or `month`, `not-found` naming `class`.
+/// `bad-input` naming `class`, `month` or a parameter that is not known, `not-found` naming `class`.
 pub async fn month(
     State(state): State<FiguresState>,
     who: Caller,
-    query: Result<Query<MonthQuery>, QueryRejection>,
+    query: Asking,
 ) -> Result<axum::Json<MonthAnswer>, Refusal> {
-    let Query(query) = query.map_err(|_| Problem::new(ProblemCode::BadInput).field("class, month"))?;
+    // The language is for files; a page may name it here too.
+    let [class, month, _] = parameters(query, ["class", "month", "lang"])?;
     let you = account(&who);
-    let (class, figures, background) = state.month(&query, &you).await?;
+    let (class, figures, background) = state.month(class, month, &you).await?;
     let rules = Both::of(|lang| rules(state.figures.parameters(), background.calendar, lang));
     let today = background.today;
     Ok(axum::Json(MonthAnswer { class, you, today, figures, names: state.names(background), rules }))
@@ -217,15 +267,11 @@ pub async fn month(
 /// `GET /api/month.csv`: the same as a file.
 ///
 /// # Errors
-/// As [`month`].
-pub async fn month_csv(
-    State(state): State<FiguresState>,
-    who: Caller,
-    query: Result<Query<MonthQuery>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let Query(query) = query.map_err(|_| Problem::new(ProblemCode::BadInput).field("class, month, lang"))?;
-    let lang = language(query.lang.as_deref())?;
-    let (class, figures, background) = state.month(&query, &account(&who)).await?;
+/// As [`month`], and `bad-input` naming `lang`.
+pub async fn month_csv(State(state): State<FiguresState>, who: Caller, query: Asking) -> Result<Response, Refusal> {
+    let [class, month, lang] = parameters(query, ["class", "month", "lang"])?;
+    let lang = language(lang.as_deref())?;
+    let (class, figures, background) = state.month(class, month, &account(&who)).await?;
     let platform = |id: &str| state.figures.platform_name(id, lang);
     let teacher = |id: &str| background.teachers.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let mut table = month_table(&figures, background.calendar, &Names { platform: &platform, teacher: &teacher }, lang);
@@ -234,65 +280,59 @@ pub async fn month_csv(
     Ok(file(bytes, "text/csv; charset=utf-8", &format!("month-{}-{}.csv", class.id, figures.month)))
 }
 
-/// `GET /api/report`: the school's semester, and the row of 附件6.
+/// `GET /api/report`: a semester of the school, and the row of 附件6; with `month` that month too.
 ///
 /// # Errors
-/// `internal` when the store fails.
-pub async fn report(State(state): State<FiguresState>) -> Result<axum::Json<ReportAnswer>, Refusal> {
-    let (semester, background) = state.figures.semester(clock::now()).await.map_err(internal)?;
-    let (typed, counts) = (state.typed().await?, state.counts(&background).await?);
+/// `bad-input` naming `semester`, `month` or a parameter that is not known.
+pub async fn report(State(state): State<FiguresState>, query: Asking) -> Result<axum::Json<ReportAnswer>, Refusal> {
+    let [semester, month] = parameters(query, ["semester", "month"])?;
+    let asked = asked(semester.as_deref(), month.as_deref())?;
+    let now = clock::now();
+    let (semester, background) = state.figures.semester(asked.semester, now).await.map_err(internal)?;
+    let month = match month {
+        Some(_) => Some(state.figures.month(asked.month, None, now).await.map_err(internal)?.0),
+        None => None,
+    };
+    let (typed, counts) = (state.typed().await?, state.counts(&background, &semester).await?);
     let rules = Both::of(|lang| rules(state.figures.parameters(), background.calendar, lang));
     let row = Both::of(|lang| annex::row(&typed, counts, &semester).iter().map(|cell| cell.words(lang)).collect());
-    let today = background.today;
-    Ok(axum::Json(ReportAnswer { today, semester, names: state.names(background), rules, typed, row }))
+    let (today, of) = (background.today, asked.name());
+    let (names, offered) = (state.names(background), offered(today));
+    Ok(axum::Json(ReportAnswer { today, of, offered, semester, month, names, rules, typed, row }))
 }
 
-async fn report_file(
-    state: &FiguresState,
-    query: Result<Query<FileQuery>, QueryRejection>,
-) -> Result<(Vec<Table>, Lang), Refusal> {
-    let Query(query) = query.map_err(|_| Problem::new(ProblemCode::BadInput).field("lang"))?;
-    let lang = language(query.lang.as_deref())?;
-    Ok((state.sheets(lang).await?, lang))
-}
-
-/// `GET /api/report.ods`.
+/// `GET /api/report.ods`: 附件6, the semester and the month.
 ///
 /// # Errors
-/// `bad-input` naming `lang`.
-pub async fn report_ods(
-    State(state): State<FiguresState>,
-    query: Result<Query<FileQuery>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let (tables, lang) = report_file(&state, query).await?;
-    let bytes = sheets::ods(&tables, lang).map_err(internal)?;
-    Ok(file(bytes, "application/vnd.oasis.opendocument.spreadsheet", "school-report.ods"))
+/// `bad-input` naming `semester`, `month`, `lang` or a parameter that is not known.
+pub async fn report_ods(State(state): State<FiguresState>, query: Asking) -> Result<Response, Refusal> {
+    let wanted = AskedFile::read(query)?;
+    let Sheets { annex, semester, month } = state.sheets(wanted.asked, wanted.lang).await?;
+    let bytes = sheets::ods(&[annex, semester, month], wanted.lang).map_err(internal)?;
+    Ok(file(bytes, "application/vnd.oasis.opendocument.spreadsheet", &wanted.name("ods")))
 }
 
-/// `GET /api/report.xlsx`.
+/// `GET /api/report.xlsx`: the same.
 ///
 /// # Errors
-/// `bad-input` naming `lang`.
-pub async fn report_xlsx(
-    State(state): State<FiguresState>,
-    query: Result<Query<FileQuery>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let (tables, lang) = report_file(&state, query).await?;
-    let bytes = sheets::xlsx(&tables, lang).map_err(internal)?;
-    Ok(file(bytes, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "school-report.xlsx"))
+/// As [`report_ods`].
+pub async fn report_xlsx(State(state): State<FiguresState>, query: Asking) -> Result<Response, Refusal> {
+    let wanted = AskedFile::read(query)?;
+    let Sheets { annex, semester, month } = state.sheets(wanted.asked, wanted.lang).await?;
+    let bytes = sheets::xlsx(&[annex, semester, month], wanted.lang).map_err(internal)?;
+    Ok(file(bytes, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &wanted.name("xlsx")))
 }
 
-/// `GET /api/report.csv`: the semester.
+/// `GET /api/report.csv`: the semester, or with `month` that month.
 ///
 /// # Errors
-/// `bad-input` naming `lang`.
-pub async fn report_csv(
-    State(state): State<FiguresState>,
-    query: Result<Query<FileQuery>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let (mut tables, lang) = report_file(&state, query).await?;
-    let table = tables.swap_remove(1);
-    Ok(file(sheets::csv(&table, lang).map_err(internal)?, "text/csv; charset=utf-8", "school-report.csv"))
+/// As [`report_ods`].
+pub async fn report_csv(State(state): State<FiguresState>, query: Asking) -> Result<Response, Refusal> {
+    let wanted = AskedFile::read(query)?;
+    let sheets = state.sheets(wanted.asked, wanted.lang).await?;
+    let table = if wanted.month_named { sheets.month } else { sheets.semester };
+    let bytes = sheets::csv(&table, wanted.lang).map_err(internal)?;
+    Ok(file(bytes, "text/csv; charset=utf-8", &wanted.name("csv")))
 }
 
 /// `PUT /api/report/annex`: what the office types for 附件6.
@@ -346,7 +386,7 @@ async fn keep(
     Ok(DONE)
 }
 
-fn file(bytes: Vec<u8>, kind: &'static str, name: &str) -> Response {
+pub(super) fn file(bytes: Vec<u8>, kind: &'static str, name: &str) -> Response {
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

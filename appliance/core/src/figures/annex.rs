@@ -59,7 +59,8 @@ pub struct Typed {
 pub struct Counts {
     /// 參與班級數: classes with consent of nine in ten; `None` while no consent text was published.
     pub classes: Option<u32>,
-    /// 教師數: teachers who held a lesson with one of them; `None` while no class takes part.
+    /// 教師數: teachers who held a lesson with one of them; `None` while no class takes part, and while none was seen but
+    /// some may have been on a school day on which the box did not run.
     pub teachers: Option<u32>,
     /// 學生數: their students with both signatures.
     pub students: Option<u32>,
@@ -102,8 +103,9 @@ impl Typed {
     }
 }
 
-/// Who takes part, as the register has it. `held`: with which classes each teacher has held lessons.
-pub fn counts(register: &Register, held: &BTreeSet<(i64, String)>) -> Counts {
+/// Who takes part, as the register has it. `held`: with which classes each teacher has held lessons; `unseen`: school days on
+/// which the box did not run.
+pub fn counts(register: &Register, held: &BTreeSet<(i64, String)>, unseen: u32) -> Counts {
     if register.texts.is_empty() {
         return Counts::default();
     }
@@ -115,7 +117,7 @@ pub fn counts(register: &Register, held: &BTreeSet<(i64, String)>) -> Counts {
         held.iter().filter(|(class, _)| part.contains(class)).map(|(_, teacher)| teacher.as_str()).collect();
     Counts {
         classes: number(part.len()),
-        teachers: if part.is_empty() { None } else { number(teachers.len()) },
+        teachers: number(teachers.len()).filter(|seen| !part.is_empty() && (*seen > 0 || unseen == 0)),
         students: number(students),
     }
 }
@@ -190,6 +192,44 @@ mod tests {
              申請公用載具數\t申請公用載具作業系統\t申請充電車(臺)\t自評成績\t週平均使用率(由縣市填寫)"
         );
         assert!(titles(Lang::En).iter().all(|title| !title.is_empty()));
+    }
+
+    #[test]
+    fn teachers_whom_nobody_could_see_are_unknown_and_not_none() {
+        use crate::register::{ConsentText, Party, Signature, Student, Way};
+        let mut register = Register::default();
+        assert_eq!(counts(&register, &BTreeSet::new(), 60), Counts::default(), "no text was published yet");
+        let text = ConsentText {
+            version: 1,
+            title: "帶回家".into(),
+            body: "內容".into(),
+            renew: true,
+            at: 1,
+            by: String::new(),
+        };
+        register.texts.insert(1, text);
+        register.classes.insert(3, "五年三班".into());
+        let place = Some((3, classroom_protocol::Seat::try_from(1).unwrap()));
+        register.students.insert(7, Student { id: 7, number: None, name: "王小明".into(), place });
+        assert_eq!(counts(&register, &BTreeSet::new(), 0).teachers, None, "no class takes part");
+        for party in [Party::Student, Party::Guardian] {
+            register.signatures.push(Signature {
+                student: 7,
+                party,
+                version: 1,
+                way: Way::Page,
+                at: 2,
+                by: String::new(),
+                withdrawn_at: None,
+            });
+        }
+        let teachers = |held: &[&str], unseen| {
+            let held = held.iter().map(|teacher| (3, (*teacher).to_owned())).collect();
+            counts(&register, &held, unseen).teachers
+        };
+        assert_eq!(teachers(&[], 60), None, "the box was off");
+        assert_eq!(teachers(&[], 0), Some(0), "it was on, and nobody came");
+        assert_eq!(teachers(&["1", "2"], 60), Some(2));
     }
 
     #[test]

@@ -22,4 +22,4 @@ pub use month::{
 pub use params::{Counting, Parameters, Views};
 pub use rate::{Figure, Rate, Share, Use, WHOLE, Why};
 pub use school_days::{Days, Minute, SchoolCalendar, Window};
-pub use semester::{SemesterFigures, semester, semester_of};
+pub use semester::{Asked, Offered, SemesterFigures, offered, semester, semester_of};

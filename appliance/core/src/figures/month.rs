@@ -73,7 +73,7 @@ pub struct DeviceFigures {
     pub active_days: u32,
     /// Active time of the month.
     pub seconds: u64,
-    /// Days of the month on which it counted and the box did not see it; 0 = the figures above are exact.
+    /// Days of the month on which it counted and the box did not see it; 0 = the figures above are exact, so far.
     pub unseen_days: u32,
 }
 
@@ -119,21 +119,16 @@ pub fn month(
     today: Day,
 ) -> MonthFigures {
     let whole = Days { from: month.first(), to: month.last() };
-    let days = Days { to: whole.to.min(today), ..whole };
+    let period = Period::until(whole, today);
+    let days = period.days;
     let counted = Counted::new(facts, calendar);
-    let used = parameters.month.each(|rule| counted.rate(days, *rule, Part::AllDay));
-    let after_class = parameters.month.each(|rule| counted.rate(days, *rule, Part::AfterClass));
+    let used = parameters.month.each(|rule| counted.rate(period, *rule, Part::AllDay));
+    let after_class = parameters.month.each(|rule| counted.rate(period, *rule, Part::AfterClass));
     let teaching = calendar.teaching_weeks(whole, today);
-    let weeks: Vec<WeekFigures> = teaching
-        .iter()
-        .map(|week| WeekFigures {
-            monday: week.from,
-            rate: parameters.week.each(|rule| counted.rate(*week, *rule, Part::AllDay)),
-        })
-        .collect();
+    let weeks = counted.weeks(&teaching, parameters);
     let of_day = |day: Day| {
         let rule = Counting { days: 1, ..parameters.month.plain };
-        let rate = counted.rate(Days { from: day, to: day }, rule, Part::AllDay);
+        let rate = counted.rate(Period::until(Days { from: day, to: day }, day), rule, Part::AllDay);
         DayFigures { day, school: calendar.is_school_day(day), rate }
     };
     let goal = u32::try_from(teaching.len()).unwrap_or(u32::MAX);
@@ -151,7 +146,7 @@ pub fn month(
         platforms: counted.platforms(days),
         teachers: counted.teachers(&teaching, parameters.month.plain.minutes, goal),
         unseen_days: counted.unseen(&teaching),
-        devices: counted.list(days, parameters),
+        devices: counted.list(period, parameters),
     }
 }
 
@@ -166,6 +161,16 @@ pub fn month_of_class(
 ) -> MonthFigures {
     let teachers = month(facts, calendar, parameters, of, today).teachers;
     MonthFigures { teachers, ..month(&facts.of_class(class), calendar, parameters, of, today) }
+}
+
+impl MonthFigures {
+    /// The figures as this teacher may see them: of the teachers' days only the own ones. Those of others are the office's
+    /// business.
+    #[must_use]
+    pub fn for_teacher(mut self, account: &str) -> Self {
+        self.teachers.retain(|line| line.teacher == account);
+        self
+    }
 }
 
 /// 週平均使用率 of these weeks.
@@ -183,6 +188,22 @@ pub(super) enum Part {
     AllDay,
     /// What is not class, of devices on loan.
     AfterClass,
+}
+
+/// A month or a week of which not all days need to have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Period {
+    /// The days that have happened.
+    days: Days,
+    /// How many are still to come: what they will bring is as unknown as what was not seen.
+    to_come: u32,
+}
+
+impl Period {
+    pub(super) fn until(whole: Days, today: Day) -> Self {
+        let days = Days { to: whole.to.min(today), ..whole };
+        Self { days, to_come: number(whole.each().filter(|day| *day > today).count()) }
+    }
 }
 
 /// The facts with each owner's active time laid out.
@@ -220,10 +241,10 @@ impl<'a> Counted<'a> {
         good * 2 > all
     }
 
-    fn used(&self, device: &Device, days: Days, rule: Counting, part: Part) -> Use {
+    fn used(&self, device: &Device, period: Period, rule: Counting, part: Part) -> Use {
         let enough = Millis::from(rule.minutes) * 60_000;
-        let (mut active, mut unseen) = (0_u32, 0_u32);
-        for day in days.each() {
+        let (mut active, mut unseen) = (0_u32, period.to_come);
+        for day in period.days.each() {
             if self.active_on(device, day, part) >= enough {
                 active += 1;
             } else if !device.seen(day) {
@@ -239,12 +260,23 @@ impl<'a> Counted<'a> {
         }
     }
 
-    pub(super) fn rate(&self, days: Days, rule: Counting, part: Part) -> Rate {
-        let devices = self.facts.devices.iter().filter(|device| self.counts(device, days, part));
-        Rate::of(devices.map(|device| self.used(device, days, rule, part)))
+    pub(super) fn rate(&self, period: Period, rule: Counting, part: Part) -> Rate {
+        let devices = self.facts.devices.iter().filter(|device| self.counts(device, period.days, part));
+        Rate::of(devices.map(|device| self.used(device, period, rule, part)))
     }
 
-    fn list(&self, days: Days, parameters: &Parameters) -> Vec<DeviceFigures> {
+    /// The rates of teaching weeks; the last one may still run.
+    pub(super) fn weeks(&self, weeks: &[Days], parameters: &Parameters) -> Vec<WeekFigures> {
+        let figures = |week: &Days| {
+            let period = Period::until(Days { to: week.from.plus(6), ..*week }, week.to);
+            let rate = parameters.week.each(|rule| self.rate(period, *rule, Part::AllDay));
+            WeekFigures { monday: week.from, rate }
+        };
+        weeks.iter().map(figures).collect()
+    }
+
+    fn list(&self, period: Period, parameters: &Parameters) -> Vec<DeviceFigures> {
+        let days = period.days;
         let enough = Millis::from(parameters.month.plain.minutes) * 60_000;
         let devices = self.facts.devices.iter().filter(|device| self.counts(device, days, Part::AllDay));
         devices
@@ -254,7 +286,7 @@ impl<'a> Counted<'a> {
                 let time = self.active.get(&device.id);
                 DeviceFigures {
                     device: device.id.clone(),
-                    used: parameters.month.each(|rule| self.used(device, days, *rule, Part::AllDay)),
+                    used: parameters.month.each(|rule| self.used(device, period, *rule, Part::AllDay)),
                     active_days: number(active.count()),
                     seconds: time.map_or(0, |time| time.within(days.from.begins(), days.to.ends())) / 1000,
                     unseen_days: number(unseen.count()),
@@ -264,13 +296,10 @@ impl<'a> Counted<'a> {
     }
 
     fn platforms(&self, days: Days) -> Vec<PlatformHours> {
-        let complete = !self.facts.devices.is_empty()
-            && self
-                .facts
-                .devices
-                .iter()
-                .filter(|device| self.counts(device, days, Part::AllDay))
-                .all(|device| days.each().all(|day| !device.counts(day) || device.seen(day)));
+        // Without a day on which some device counted the box can't have seen everything, but only nothing.
+        let counted = |day: Day| self.facts.devices.iter().filter(move |device| device.counts(day));
+        let complete = days.each().any(|day| counted(day).next().is_some())
+            && days.each().all(|day| counted(day).all(|device| device.seen(day)));
         let listed: BTreeSet<&str> = self.facts.platforms.iter().map(String::as_str).collect();
         let seen = self.records.iter().filter_map(|record| record.platform.as_deref());
         let others: BTreeSet<&str> = seen.filter(|platform| !listed.contains(platform)).collect();
@@ -291,7 +320,7 @@ impl<'a> Counted<'a> {
     }
 
     /// School days of these weeks on which the box did not run.
-    fn unseen(&self, weeks: &[Days]) -> u32 {
+    pub(super) fn unseen(&self, weeks: &[Days]) -> u32 {
         let ran = |day: Day| self.facts.box_ran.iter().any(|days| days.has(day));
         let days = weeks.iter().flat_map(|week| week.each());
         number(days.filter(|day| self.calendar.is_school_day(*day) && !ran(*day)).count())

@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::{
     Day, YearMonth,
     facts::Facts,
-    month::{Counted, Part, TeacherDays, WeekFigures, mean_of_weeks},
+    month::{Counted, Part, Period, TeacherDays, mean_of_weeks},
     params::{Parameters, Views},
     rate::{Figure, Rate},
     school_days::{Days, SchoolCalendar},
 };
+use crate::calendar::{self, month as year_month};
 
 /// Days with device activities that a teacher has to reach in a semester, which counts as 16 weeks (004 柒三(三)).
 const TEACHER_DAYS: u32 = 16;
@@ -46,6 +47,8 @@ pub struct SemesterFigures {
     pub week_mean: Views<Figure>,
     /// Teaching weeks that have begun.
     pub weeks: u32,
+    /// School days of the teaching weeks on which the box did not run: what teachers did on them is unknown.
+    pub unseen_days: u32,
     /// Teachers who held a lesson.
     pub teachers: Vec<TeacherDays>,
 }
@@ -62,6 +65,80 @@ pub fn semester_of(day: Day) -> Days {
     Days { from: first, to: last.last() }
 }
 
+/// How many semesters a report is offered for: the present one and those before it.
+const OFFERED: usize = 4;
+
+/// What a report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The days of the semester.
+    pub semester: Days,
+    /// A month of it.
+    pub month: YearMonth,
+}
+
+impl Asked {
+    /// Reads the semester's name, e.g. `115-1`, and the month, e.g. `2026-11`. Without a month it is the last one of the
+    /// semester that has begun; without a semester that of the month; without both the present ones.
+    ///
+    /// # Errors
+    /// Which of both is no such time, has not begun yet, or does not go with the other: `semester` or `month`.
+    pub fn read(semester: Option<&str>, month: Option<&str>, today: Day) -> Result<Self, &'static str> {
+        let begun = |days: &Days| days.from <= today;
+        let named = semester.map(|name| semester_named(name).filter(begun).ok_or("semester")).transpose()?;
+        let month =
+            month.map(|text| year_month(text).filter(|month| month.first() <= today).ok_or("month")).transpose()?;
+        let semester = named.unwrap_or_else(|| semester_of(month.map_or(today, YearMonth::first)));
+        let month = month.unwrap_or_else(|| semester.to.min(today).month());
+        if semester.has(month.first()) { Ok(Self { semester, month }) } else { Err("month") }
+    }
+
+    /// The semester's name.
+    pub fn name(&self) -> String {
+        calendar::semester(self.semester.from.begins())
+    }
+}
+
+/// A semester that a report can be had for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Offered {
+    /// Its name, e.g. `115-1`.
+    pub semester: String,
+    /// Its months that have begun.
+    pub months: Vec<YearMonth>,
+}
+
+/// The semesters that reports are offered for, the present one first.
+pub fn offered(today: Day) -> Vec<Offered> {
+    let before = |days: &Days| Some(semester_of(days.from.plus(-1)));
+    std::iter::successors(Some(semester_of(today)), before)
+        .take(OFFERED)
+        .map(|days| Offered {
+            semester: calendar::semester(days.from.begins()),
+            months: months_of(days, today).collect(),
+        })
+        .collect()
+}
+
+/// The months of a semester that have begun.
+fn months_of(days: Days, today: Day) -> impl Iterator<Item = YearMonth> {
+    std::iter::successors(Some(days.from.month()), |month| Some(month.next()))
+        .take_while(move |month| month.first() <= days.to.min(today))
+}
+
+/// The days of the semester with this name; written as it is told, without a sign or zeros in front.
+fn semester_named(name: &str) -> Option<Days> {
+    let (year, half) = name.split_once('-')?;
+    let begins = 1911_i32.checked_add(year.parse().ok()?)?;
+    let first = match half {
+        "1" => year_month(&format!("{begins:04}-08"))?,
+        "2" => year_month(&format!("{:04}-02", begins.checked_add(1)?))?,
+        _ => return None,
+    };
+    let days = semester_of(first.first());
+    (calendar::semester(days.from.begins()) == name).then_some(days)
+}
+
 /// Counts a semester up to `today`.
 pub fn semester(
     facts: &Facts,
@@ -71,26 +148,18 @@ pub fn semester(
     today: Day,
 ) -> SemesterFigures {
     let counted = Counted::new(facts, calendar);
-    let begun = std::iter::successors(Some(days.from.month()), |month| Some(month.next()))
-        .take_while(|month| month.first() <= days.to.min(today));
-    let months: Vec<MonthRates> = begun
+    let months: Vec<MonthRates> = months_of(days, today)
         .map(|month| {
-            let days = Days { from: month.first(), to: month.last().min(today) };
+            let period = Period::until(Days { from: month.first(), to: month.last() }, today);
             MonthRates {
                 month,
-                used: parameters.month.each(|rule| counted.rate(days, *rule, Part::AllDay)),
-                after_class: parameters.month.each(|rule| counted.rate(days, *rule, Part::AfterClass)),
+                used: parameters.month.each(|rule| counted.rate(period, *rule, Part::AllDay)),
+                after_class: parameters.month.each(|rule| counted.rate(period, *rule, Part::AfterClass)),
             }
         })
         .collect();
     let teaching = calendar.teaching_weeks(days, today);
-    let weeks: Vec<WeekFigures> = teaching
-        .iter()
-        .map(|week| WeekFigures {
-            monday: week.from,
-            rate: parameters.week.each(|rule| counted.rate(*week, *rule, Part::AllDay)),
-        })
-        .collect();
+    let weeks = counted.weeks(&teaching, parameters);
     let mean = |of: fn(&MonthRates) -> &Views<Rate>| Views {
         plain: Figure::mean(months.iter().map(|month| of(month).plain.figure())),
         strict: Figure::mean(months.iter().map(|month| of(month).strict.figure())),
@@ -105,6 +174,7 @@ pub fn semester(
         after_class_mean: mean(|month| &month.after_class),
         week_mean: mean_of_weeks(&weeks),
         weeks: u32::try_from(weeks.len()).unwrap_or(u32::MAX),
+        unseen_days: counted.unseen(&teaching),
         teachers: counted.teachers(&teaching, parameters.month.plain.minutes, TEACHER_DAYS),
         months,
     }

@@ -115,6 +115,10 @@ export interface Typed {
 /** `GET /api/report`. */
 export interface ReportAnswer {
   today: string;
+  /** Name of the semester, e.g. `115-1`. */
+  of: string;
+  /** Semesters that can be asked for, the present one first, with their months that have begun. */
+  offered: { semester: string; months: string[] }[];
   semester: SemesterFigures;
   names: Names;
   rules: Record<'zh-Hant-TW' | 'en', string[]>;
