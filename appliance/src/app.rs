@@ -41,7 +41,7 @@ use crate::{
     thumbnails::Thumbnails,
     tls::{self, Certificate},
     uplink,
-    usage::{Recorder, SchoolKey},
+    usage::{self, Recorder},
     web,
 };
 
@@ -65,7 +65,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let store = opened.store;
     let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
 
-    let school = Arc::new(SchoolKey::load_or_create(&config.store.path).context("the school's key")?);
+    let school_keys = store.school_keys();
+    let (school, key_standing) = usage::school_key(&config.store.path, &school_keys).await.context("the school's key")?;
+    let (school, key_trouble) = (Arc::new(school), key_standing.trouble());
     // Which devices are here, and whose: told by `presence::follow` as soon as there is a room.
     let (tell_devices, devices) = watch::channel(Arc::<presence::Known>::default());
     if let Some(latest) = store.usage().latest().await?.filter(|latest| *latest > clock::now() + CLOCK_BACK_MS) {
@@ -76,7 +78,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let recorder = Recorder::new(store.usage(), school.clone()).knowing(devices.clone());
     let delivery = Arc::<DeliveryStats>::default();
-    let deliverer = Deliverer::new(&config.upstream, store.outbox(), school, delivery.clone())?;
+    let deliverer = Deliverer::new(&config.upstream, store.outbox(), school.clone(), delivery.clone())?;
 
     // What is known of the network, and what follows from it.
     let addresses = net::watch(config.media.addresses.clone()).context("the network's addresses")?;
@@ -142,7 +144,17 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         join_url: facts.join_url.clone(),
         portal_port: portal_port(&config),
     };
-    let usage = web::usage::UsageState { recorder: recorder.clone(), outbox: store.outbox(), delivery };
+    let usage = web::usage::UsageState {
+        recorder: recorder.clone(),
+        outbox: store.outbox(),
+        delivery,
+        key: web::usage::KeyState {
+            folder: config.store.path.clone(),
+            key: school,
+            store: school_keys,
+            trouble: key_trouble,
+        },
+    };
     let device_listeners = config.agents.listen.iter().map(|address| sockets.listen(address));
     let device_listeners = device_listeners.collect::<Result<Vec<_>, _>>().context("[agents] listen")?;
     let agents_port = device_listeners.first().map(|listener| listener.local_addr()).transpose()?.map(|at| at.port());
@@ -201,7 +213,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(server) = config.home.stun.clone() {
         keepers.spawn(follow_outside(server, media.clone()));
     }
-    if let Some(deliverer) = deliverer {
+    if let Some(deliverer) = deliverer.filter(|_| key_trouble.is_none()) {
         keepers.spawn(deliverer.run());
     }
 

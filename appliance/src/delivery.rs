@@ -2,7 +2,7 @@
 //! the client of the learning record store on the other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use appliance_core::usage::{
-    outbox::{Delivery, Item, Limits, Note, Step},
+    outbox::{Answer, Delivery, Item, Limits, Note, Step},
     schedule::{Schedule, When},
     xapi::{self, School, Vocabulary},
 };
@@ -22,7 +22,7 @@ use crate::{
     clock,
     config::{DeliverWhen, Upstream},
     store::{Outbox, Refused, StoreError},
-    upstream::Client,
+    upstream::{Client, Outcome},
     usage::SchoolKey,
 };
 
@@ -59,6 +59,12 @@ pub struct Deliverer {
     stats: Arc<DeliveryStats>,
     /// The statements of the last load.
     bodies: BTreeMap<i64, Vec<u8>>,
+    /// Those of them that are not on the disk yet.
+    fresh: BTreeSet<i64>,
+    /// What was refused and may be set aside later, with what the upstream said.
+    suspects: BTreeMap<i64, (String, Vec<u8>)>,
+    /// The statement that was accepted last.
+    accepted: Vec<u8>,
 }
 
 impl Deliverer {
@@ -93,7 +99,10 @@ impl Deliverer {
         };
         let delivery = Delivery::new(limits, Schedule { when, from: config.night_from, to: config.night_to });
         let home_page = home_page.clone();
-        Ok(Some(Self { outbox, client, vocabulary, key, home_page, delivery, stats, bodies: BTreeMap::new() }))
+        let (bodies, fresh, suspects, accepted) = Default::default();
+        let parts =
+            Self { outbox, client, vocabulary, key, home_page, delivery, stats, bodies, fresh, suspects, accepted };
+        Ok(Some(parts))
     }
 
     /// Delivers until it is aborted. That may be at any moment: what is not confirmed is sent again.
@@ -111,47 +120,66 @@ impl Deliverer {
             Step::Wait(until) => sleep(clock::until(until).min(LONGEST_SLEEP)).await,
             Step::Load { after, most } => self.load(after, most).await?,
             Step::Send(batch) => self.send(batch).await?,
+            Step::SendAgain => {
+                let outcome = self.client.send(std::iter::once(&self.accepted[..])).await;
+                self.answered(outcome).await?;
+            }
         }
         Ok(())
     }
 
-    /// Reads what waits; what has no statement yet gets one, on the disk before it is sent.
+    /// Reads what waits; what has no statement yet gets one.
     async fn load(&mut self, after: i64, most: usize) -> Result<(), StoreError> {
         let waiting = self.outbox.waiting(after, most).await?;
         let last = waiting.last().map(|one| one.seq);
         let school = School { key: self.key.bytes(), home_page: &self.home_page };
-        let (mut bodies, mut fresh, mut without) = (BTreeMap::new(), vec![], vec![]);
+        let (mut items, mut without) = (vec![], vec![]);
+        self.bodies.clear();
+        self.fresh.clear();
         for one in waiting {
+            let (seq, kind, open) = (one.seq, one.event.as_ref().map(|event| event.fact.kind()), one.body.is_some());
             let body = match (one.body, one.event) {
                 (Some(body), _) => body,
                 // Of a later version of the software: stays for it.
                 (None, None) => continue,
                 (None, Some(event)) => match self.vocabulary.statement(&event, &one.id, school) {
                     None => {
-                        without.push(one.seq);
+                        without.push(seq);
                         continue;
                     }
                     Some(statement) => {
-                        let body = statement.to_string().into_bytes();
-                        fresh.push((one.seq, body.clone()));
-                        body
+                        self.fresh.insert(seq);
+                        statement.to_string().into_bytes()
                     }
                 },
             };
-            bodies.insert(one.seq, body);
+            items.push(Item { seq, bytes: body.len() + 1, kind, open });
+            self.bodies.insert(seq, body);
         }
-        if !fresh.is_empty() || !without.is_empty() {
-            self.outbox.freeze(fresh, without).await?;
+        if !without.is_empty() {
+            self.outbox.freeze(vec![], without).await?;
         }
-        let items: Vec<Item> = bodies.iter().map(|(seq, body)| Item { seq: *seq, bytes: body.len() + 1 }).collect();
-        self.bodies = bodies;
-        self.delivery.loaded(&items, last, clock::now());
-        Ok(())
+        let notes = self.delivery.loaded(&items, last, clock::now());
+        self.note(notes, "").await
     }
 
+    /// Sends statements; on the disk first, so that a second try is the same.
     async fn send(&mut self, batch: Vec<i64>) -> Result<(), StoreError> {
+        let fresh = batch.iter().filter(|seq| self.fresh.contains(seq));
+        let fresh: Vec<_> = fresh.filter_map(|seq| Some((*seq, self.bodies.get(seq)?.clone()))).collect();
+        if !fresh.is_empty() {
+            self.outbox.freeze(fresh, vec![]).await?;
+            self.fresh.retain(|seq| !batch.contains(seq));
+        }
         let statements = batch.iter().filter_map(|seq| self.bodies.get(seq)).map(Vec::as_slice);
         let outcome = self.client.send(statements).await;
+        if let (Answer::Accepted, Some(last)) = (outcome.answer, batch.last().and_then(|seq| self.bodies.get(seq))) {
+            self.accepted.clone_from(last);
+        }
+        self.answered(outcome).await
+    }
+
+    async fn answered(&mut self, outcome: Outcome) -> Result<(), StoreError> {
         self.stats.requests.fetch_add(1, Relaxed);
         let before = self.delivery.failures();
         let mut chance = [0];
@@ -165,27 +193,54 @@ impl Deliverer {
         } else if failures == 0 && before > 0 {
             tracing::info!(tries = before + 1, "the upstream takes deliveries again");
         }
+        self.note(notes, &outcome.reason).await
+    }
+
+    async fn note(&mut self, notes: Vec<Note>, reason: &str) -> Result<(), StoreError> {
         for note in notes {
             match note {
                 Note::Delivered(seqs) => {
                     let count = seqs.len() as u64;
+                    self.suspects.retain(|seq, _| !seqs.contains(seq));
                     self.outbox.delivered(seqs, clock::now()).await?;
                     self.stats.delivered.fetch_add(count, Relaxed);
                 }
+                Note::Suspect { seq, status } => {
+                    tracing::warn!(seq, status, reason, "the upstream refuses a statement; others are tried");
+                    let said = (reason.chars().take(REASON).collect(), self.body(seq));
+                    self.suspects.insert(seq, said);
+                }
+                Note::Thaw(seqs) => {
+                    self.fresh.extend(&seqs);
+                    self.outbox.thaw(seqs).await?;
+                }
                 Note::Refused { seq, status } => {
-                    tracing::error!(seq, status, reason = %outcome.reason,
-                        "the upstream refuses a statement for good: it is set aside");
-                    // Those that had to wait until another one was accepted have no reason of their own any more.
-                    let reason = outcome.reason.chars().take(REASON).collect();
-                    self.outbox.set_aside(Refused { seq, status, reason }, clock::now()).await?;
+                    let (reason, body) = match self.suspects.remove(&seq) {
+                        Some(said) => said,
+                        None => (reason.chars().take(REASON).collect(), self.body(seq)),
+                    };
+                    tracing::error!(
+                        seq,
+                        status,
+                        reason,
+                        "the upstream refuses a statement for good: it is set aside; see GET /api/usage/refused"
+                    );
+                    self.outbox.set_aside(Refused { seq, status, reason, body }, clock::now()).await?;
                 }
                 Note::RefusesAll(status) => {
                     self.stats.refused_all.fetch_add(1, Relaxed);
-                    tracing::error!(status, reason = %outcome.reason,
-                        "the upstream refuses every statement: nothing is set aside; look at [upstream] and its vocabulary");
+                    tracing::error!(
+                        status,
+                        reason,
+                        "the upstream refuses every statement: nothing is set aside; look at [upstream] and its vocabulary"
+                    );
                 }
             }
         }
         Ok(())
+    }
+
+    fn body(&self, seq: i64) -> Vec<u8> {
+        self.bodies.get(&seq).cloned().unwrap_or_default()
     }
 }

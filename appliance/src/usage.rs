@@ -2,7 +2,10 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use appliance_core::usage::{BadEvent, Event};
+use appliance_core::usage::{
+    BadEvent, Event,
+    key::{Fingerprint, Standing},
+};
 use aws_lc_rs::{digest, hmac};
 use tokio::sync::watch;
 
@@ -10,11 +13,13 @@ use crate::{
     clock,
     keyfile::{self, KeyError},
     presence::Known,
-    store::{KeptEvent, Recorded, StoreError, UsageLog},
+    store::{KeptEvent, NotedKey, Recorded, SchoolKeys, StoreError, UsageLog},
 };
 
 /// Name of the school's key in the data folder.
 const FILE: &str = "school.key";
+/// Name of the key under which events have ids while the school's key is gone.
+const MEANWHILE: &str = "school.key.meanwhile";
 
 /// Most events that one call of [`Recorder::record_all`] takes: they are one transaction.
 pub const MOST: usize = 1000;
@@ -31,6 +36,48 @@ impl SchoolKey {
     /// [`KeyError`].
     pub fn load_or_create(folder: &Path) -> Result<Self, KeyError> {
         keyfile::load_or_create(folder, FILE).map(Self)
+    }
+
+    /// Reads `school.key` in `folder` and says how it stands with what the store has noted. One that is gone although there
+    /// are records under it is not made anew; events have their ids under another key meanwhile. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn open(folder: &Path, noted: NotedKey) -> Result<(Self, Standing), KeyError> {
+        let found = keyfile::load(folder, FILE)?.map(Self);
+        let standing =
+            Standing::of(found.as_ref().map(Self::fingerprint).as_ref(), noted.fingerprint.as_ref(), noted.records);
+        let key = match found {
+            Some(key) => key,
+            None if standing == Standing::Gone => keyfile::load_or_create(folder, MEANWHILE).map(Self)?,
+            None => Self::load_or_create(folder)?,
+        };
+        Ok((key, standing))
+    }
+
+    /// How the key in `folder` stands with what the store has noted, without making one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn standing(folder: &Path, noted: NotedKey) -> Result<Standing, KeyError> {
+        let found = keyfile::load(folder, FILE)?.map(|key| Self(key).fingerprint());
+        Ok(Standing::of(found.as_ref(), noted.fingerprint.as_ref(), noted.records))
+    }
+
+    /// What tells it from other keys.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(hmac::sign(&key, b"fingerprint of the school's key").as_ref());
+        bytes
+    }
+
+    /// Makes the key under which the box works now the school's. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn keep(&self, folder: &Path) -> Result<(), KeyError> {
+        keyfile::save(folder, FILE, &self.0)
     }
 
     /// The bytes, for [`appliance_core`] to make pseudonyms with.
@@ -50,6 +97,27 @@ impl SchoolKey {
         bytes.copy_from_slice(&hash.finish().as_ref()[..16]);
         uuid::Builder::from_sha1_bytes(bytes).into_uuid().to_string()
     }
+}
+
+/// The school's key in `folder`, and how it stands with the records. Trouble is told and stops the delivery, nothing else.
+///
+/// # Errors
+/// [`KeyError`], and as all of the store.
+pub async fn school_key(folder: &Path, store: &SchoolKeys) -> anyhow::Result<(SchoolKey, Standing)> {
+    let (key, standing) = SchoolKey::open(folder, store.noted().await?)?;
+    match standing {
+        Standing::Good => {}
+        Standing::First | Standing::Make => store.note(key.fingerprint(), clock::now()).await?,
+        Standing::Gone => tracing::error!(
+            "school.key is gone: nothing is delivered upstream, because it would count twice under another key; put it \
+             back from a backup and start again"
+        ),
+        Standing::Other => tracing::error!(
+            "school.key is not the key under which the records are: nothing is delivered upstream, because it would count \
+             twice; put the right one back and start again"
+        ),
+    }
+    Ok((key, standing))
 }
 
 impl fmt::Debug for SchoolKey {
@@ -186,6 +254,27 @@ mod tests {
         assert_ne!(id, ours.event_id("b"));
         assert_ne!(id, theirs.event_id("a"));
         assert_eq!(format!("{ours:?}"), "SchoolKey(…)");
+    }
+
+    #[test]
+    fn a_key_that_is_gone_is_not_made_anew_in_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let fresh = NotedKey::default();
+        let (first, standing) = SchoolKey::open(folder.path(), fresh).unwrap();
+        assert_eq!(standing, Standing::Make);
+        let noted = NotedKey { fingerprint: Some(first.fingerprint()), records: true };
+        let (again, standing) = SchoolKey::open(folder.path(), noted).unwrap();
+        assert_eq!((again.bytes(), standing), (first.bytes(), Standing::Good));
+        std::fs::rename(folder.path().join(FILE), folder.path().join("lost")).unwrap();
+        let (meanwhile, standing) = SchoolKey::open(folder.path(), noted).unwrap();
+        assert_eq!(standing, Standing::Gone);
+        assert!(!folder.path().join(FILE).exists() && meanwhile.bytes() != first.bytes());
+        let (same, _) = SchoolKey::open(folder.path(), noted).unwrap();
+        assert_eq!(same.bytes(), meanwhile.bytes(), "ids stay the same over restarts");
+        meanwhile.keep(folder.path()).unwrap();
+        assert_eq!(SchoolKey::standing(folder.path(), noted).unwrap(), Standing::Other);
+        std::fs::rename(folder.path().join("lost"), folder.path().join(FILE)).unwrap();
+        assert_eq!(SchoolKey::open(folder.path(), noted).unwrap().1, Standing::Good);
     }
 
     #[tokio::test]

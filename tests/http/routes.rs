@@ -148,6 +148,9 @@ pub(super) const TABLE: &[(&str, &str, &str, &str, &str)] = &[
     ("GET",    "/metrics",                    "/metrics",                     NONE,             "- x x x x x x x x +"),
     ("POST",   "/api/usage/import",           "/api/usage/import",            EMPTY,            "- x x x x x x x x +"),
     ("GET",    "/api/usage/upstream",         "/api/usage/upstream",          NONE,             "- x x x x x x x x +"),
+    ("GET",    "/api/usage/refused",          "/api/usage/refused",           NONE,             "- x x x x x x x x +"),
+    ("POST",   "/api/usage/refused/release",  "/api/usage/refused/release",   EMPTY,            "- x x x x x x x x +"),
+    ("POST",   "/api/usage/key",              "/api/usage/key",               NONE,             "- x x x x x x x x +"),
 ];
 
 #[test]

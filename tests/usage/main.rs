@@ -5,6 +5,7 @@
 mod backup;
 mod disk;
 mod encrypt;
+mod refused;
 mod upstream;
 
 use std::{path::PathBuf, time::Duration};

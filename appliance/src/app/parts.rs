@@ -166,6 +166,7 @@ pub(super) fn parts(
             room: room.clone(),
             outbox: usage.outbox.clone(),
             delivery: usage.delivery.clone(),
+            key_trouble: usage.key.trouble,
             doors: doors.clone(),
         },
         usage,
@@ -228,9 +229,18 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
     let (media, _events) = media::start(MediaConfig::on_loopback(&folder))?;
     let facts = Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None });
     let school = Arc::new(SchoolKey::load_or_create(&folder)?);
-    let recorder = Recorder::new(opened.store.usage(), school);
-    let usage =
-        web::usage::UsageState { recorder: recorder.clone(), outbox: opened.store.outbox(), delivery: Arc::default() };
+    let recorder = Recorder::new(opened.store.usage(), school.clone());
+    let usage = web::usage::UsageState {
+        recorder: recorder.clone(),
+        outbox: opened.store.outbox(),
+        delivery: Arc::default(),
+        key: web::usage::KeyState {
+            folder: folder.clone(),
+            key: school,
+            store: opened.store.school_keys(),
+            trouble: None,
+        },
+    };
     let agent = agent_state(&config, &opened.store, &key, watch::channel(None).1, recorder.clone(), None)?;
     let parts = parts(
         &config,

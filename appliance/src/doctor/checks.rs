@@ -7,6 +7,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use appliance_core::usage::key::Standing;
 use classroom_protocol::Millis;
 use nix::{
     sys::statvfs::statvfs,
@@ -24,6 +25,7 @@ use crate::{
     net,
     store::{self as kept, StoreError},
     tls::{Certificate, TlsError},
+    usage::SchoolKey,
 };
 
 const DAY: Millis = 86_400_000;
@@ -276,4 +278,25 @@ pub(super) fn store(config: &Config) -> Finding {
             Finding::new("store", Bad, key, [at, ("reason", error.to_string())])
         }
     }
+}
+
+/// The school's key is there and is the one under which the records are (R-DATA-2).
+pub(super) fn school_key(config: &Config) -> Option<Finding> {
+    let folder = &config.store.path;
+    // What else is wrong with the store is told by its own check.
+    let noted = kept::noted_key(folder).ok()??;
+    let at = ("folder", folder.display().to_string());
+    let key = match SchoolKey::standing(folder, noted) {
+        Ok(Standing::Gone) => "console.doctor-key-gone",
+        Ok(Standing::Other) => "console.doctor-key-other",
+        Ok(Standing::Good | Standing::First | Standing::Make) => {
+            return Some(Finding::new("school-key", Good, "console.doctor-key", [at]));
+        }
+        Err(error) => {
+            let why = ("reason", error.to_string());
+            return Some(Finding::new("school-key", Bad, "console.doctor-key-failed", [at, why]));
+        }
+    };
+    // The box goes on; only what goes upstream stands still.
+    Some(Finding::new("school-key", Warning, key, [at]))
 }

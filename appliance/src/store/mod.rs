@@ -23,6 +23,7 @@ mod outbox;
 mod panels;
 mod register;
 mod room;
+mod school_key;
 mod sources;
 mod usage;
 mod writer;
@@ -49,10 +50,11 @@ pub use failures::Failures;
 pub use figures::{FigureRows, FigureStore, ReportSetting};
 pub use lessons::{Evidence, Lessons, NewLesson, Showing};
 pub use library::{LibraryItem, LibraryItems};
-pub use outbox::{Outbox, OutboxState, Refused, Waiting};
+pub use outbox::{Outbox, OutboxState, Refused, RefusedRow, Waiting};
 pub use panels::{Panel, PanelId, Panels};
 pub use register::{ConsentLink, PastLoan, Registers};
 pub use room::{Rooms, SavedRoom};
+pub use school_key::{NotedKey, SchoolKeys, noted_key};
 pub use sources::{Source, Sources};
 pub use usage::{KeptEvent, Recorded, UsageLog};
 
@@ -228,6 +230,11 @@ impl Store {
     /// What happened and counts as use.
     pub fn usage(&self) -> UsageLog {
         UsageLog(self.db.clone())
+    }
+
+    /// Under which key of the school it is kept.
+    pub fn school_keys(&self) -> SchoolKeys {
+        SchoolKeys(self.db.clone())
     }
 
     /// What the usage figures are read from.

@@ -1,6 +1,6 @@
 //! What is still to be delivered upstream (R-USE-6): nothing leaves the outbox but by being confirmed or set aside.
 
-use appliance_core::usage::{Event, Fact, Kind, Place, Subject};
+use appliance_core::usage::{Event, Fact, Kind, Place, Subject, outbox::is_not_there};
 use classroom_protocol::{Millis, Seat};
 use rusqlite::{Row, params};
 
@@ -32,6 +32,19 @@ pub struct Refused {
     pub status: u16,
     /// What the upstream said.
     pub reason: String,
+    /// The statement as it was sent.
+    pub body: Vec<u8>,
+}
+
+/// A statement that was set aside, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// What was refused and why.
+    pub refused: Refused,
+    /// When it was set aside.
+    pub at: Millis,
+    /// Word of the event's kind.
+    pub kind: String,
 }
 
 /// How the delivery stands.
@@ -121,15 +134,81 @@ impl Outbox {
     pub async fn set_aside(&self, refused: Refused, now: Millis) -> Result<(), StoreError> {
         self.0
             .write_patiently(move |db| {
-                let Refused { seq, status, reason } = &refused;
+                let Refused { seq, status, reason, body } = &refused;
                 db.execute(
                     "INSERT INTO outbox_refused (seq, at, status, reason, body)
-                     SELECT seq, ?2, ?3, ?4, coalesce(body, '') FROM outbox WHERE seq = ?1
+                     SELECT seq, ?2, ?3, ?4, ?5 FROM outbox WHERE seq = ?1
                      ON CONFLICT (seq) DO NOTHING",
-                    params![seq, now, status, reason],
+                    params![seq, now, status, reason, body],
                 )?;
                 db.execute("DELETE FROM outbox WHERE seq = ?1", [seq])?;
                 Ok(())
+            })
+            .await
+    }
+
+    /// The upstream has not got these: their statements are made anew before they are sent again.
+    ///
+    /// # Errors
+    /// As all of the store; then they are sent as they were.
+    pub async fn thaw(&self, seqs: Vec<i64>) -> Result<(), StoreError> {
+        self.0
+            .write_patiently(move |db| {
+                let mut thaw = db.prepare_cached("UPDATE outbox SET body = NULL WHERE seq = ?1")?;
+                for seq in &seqs {
+                    thaw.execute([seq])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The first `most` statements after number `after` that were set aside, in their order.
+    ///
+    /// # Errors
+    /// As all of the store.
+    pub async fn refused(&self, after: i64, most: usize) -> Result<Vec<RefusedRow>, StoreError> {
+        self.0
+            .read(move |db| {
+                let mut query = db.prepare_cached(
+                    "SELECT outbox_refused.seq, status, reason, body, outbox_refused.at, kind
+                     FROM outbox_refused JOIN usage_event USING (seq)
+                     WHERE outbox_refused.seq > ?1 ORDER BY outbox_refused.seq LIMIT ?2",
+                )?;
+                let rows = query.query_map(params![after, most], |row| {
+                    let refused =
+                        Refused { seq: row.get(0)?, status: row.get(1)?, reason: row.get(2)?, body: row.get(3)? };
+                    Ok(RefusedRow { refused, at: row.get(4)?, kind: row.get(5)? })
+                })?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Has statements that were set aside sent once more: these, or all. Their statements are made anew unless the
+    /// upstream may hold them. Answers how many there were.
+    ///
+    /// # Errors
+    /// As all of the store; then nothing has changed.
+    pub async fn release(&self, only: Option<Vec<i64>>) -> Result<usize, StoreError> {
+        self.0
+            .write_patiently(move |db| {
+                let mut query = db.prepare_cached("SELECT seq, status, body FROM outbox_refused ORDER BY seq")?;
+                let rows = query.query_map([], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, u16>(1)?, row.get::<_, Vec<u8>>(2)?))
+                })?;
+                let mut count = 0;
+                for row in rows.collect::<Result<Vec<_>, _>>()? {
+                    let (seq, status, body) = row;
+                    if only.as_ref().is_some_and(|only| !only.contains(&seq)) {
+                        continue;
+                    }
+                    let body = Some(body).filter(|body| !is_not_there(status) && !body.is_empty());
+                    db.prepare_cached("INSERT INTO outbox (seq, body) VALUES (?1, ?2)")?.execute(params![seq, body])?;
+                    db.prepare_cached("DELETE FROM outbox_refused WHERE seq = ?1")?.execute([seq])?;
+                    count += 1;
+                }
+                Ok(count)
             })
             .await
     }

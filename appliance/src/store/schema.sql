@@ -221,6 +221,14 @@ CREATE TABLE outbox_refused (
     body BLOB NOT NULL
 ) STRICT;
 
+-- Under which key of the school the records are: a fingerprint, never the key (R-DATA-2). With another key everything that
+-- is upstream would count a second time, so the box delivers nothing under one that it does not know.
+CREATE TABLE school_key (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    fingerprint BLOB NOT NULL,
+    noted_at INTEGER NOT NULL
+) STRICT;
+
 -- Batches that the upstream has confirmed: what was delivered when (R-USE-6, accountability R-DATA-6).
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY,

@@ -37,6 +37,8 @@ pub struct MetricsState {
     pub outbox: Outbox,
     /// What its delivery has come to.
     pub delivery: Arc<DeliveryStats>,
+    /// Why nothing is delivered.
+    pub key_trouble: Option<&'static str>,
     /// Who is in.
     pub doors: Doors,
 }
@@ -136,7 +138,8 @@ fn describe(registry: &mut Registry, stats: &MediaStats) {
 async fn deliveries(registry: &mut Registry, state: &MetricsState) -> Result<(), StoreError> {
     let (outbox, stats) = (state.outbox.state().await?, &state.delivery);
     let age = outbox.oldest.map_or(0, |oldest| clock::now().saturating_sub(oldest) / 1000);
-    let at_present: [(&str, &str, u64); 4] = [
+    let at_present: [(&str, &str, u64); 5] = [
+        ("usage_stopped", "1 while nothing is delivered because of the school's key", state.key_trouble.is_some().into()),
         ("usage_waiting", "Usage events that wait for their delivery", outbox.waiting),
         ("usage_oldest_seconds", "Age of the oldest of them", age),
         ("usage_refused", "Statements that the upstream refuses for good", outbox.refused),

@@ -206,6 +206,9 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(GET, "/metrics", Rule::Ops, metrics::metrics, metrics)
         .at_with_limit(POST, "/api/usage/import", Rule::Ops, usage::IMPORT_BYTES, usage::import, usage)
         .at(GET, "/api/usage/upstream", Rule::Ops, usage::upstream, usage)
+        .at(GET, "/api/usage/refused", Rule::Ops, usage::refused, usage)
+        .at(POST, "/api/usage/refused/release", Rule::Ops, usage::release, usage)
+        .at(POST, "/api/usage/key", Rule::Ops, usage::accept_key, usage)
         .finish();
     (secured(router.fallback(pages::nowhere)), table)
 }

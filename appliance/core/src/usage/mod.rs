@@ -4,6 +4,7 @@
 //! figures and delivered upstream. Nothing here keeps or sends.
 
 pub mod event;
+pub mod key;
 pub mod outbox;
 pub mod pseudonym;
 pub mod schedule;
