@@ -41,7 +41,7 @@ chrooted() {
     shift
     mapfile -t environment < <(env | grep -E "$settings")
     # shellcheck disable=SC2016 # expanded in the namespace
-    unshare --mount --pid --fork --kill-child bash -euc '
+    unshare --mount bash -euc '
         folder=$1 repository=$2 cargo=$3; shift 3
         mount --bind "$repository" "$folder/source"
         mount --bind "$repository/target/cross" "$folder/target"
