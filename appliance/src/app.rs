@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use appliance_core::room::{Facts, Input};
-use axum::Router;
+use axum::{Router, http::Uri};
 use axum_server::Handle;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,12 +24,13 @@ pub use parts::route_table;
 use parts::{agent_state, library, parts};
 
 use crate::{
-    clock,
-    config::{Config, Listen, plain_allowed},
+    alarms, card, clock,
+    config::{Config, Listen, home_allowed, plain_allowed},
     delivery::{Deliverer, DeliveryStats},
     discovery::{self, Announcement},
     dns, effects, figures,
     health::Health,
+    keeping::{self, Keeping},
     media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
     neighbours, net, policy,
     presence::{self, Presence},
@@ -66,7 +67,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
 
     let school_keys = store.school_keys();
-    let (school, key_standing) = usage::school_key(&config.store.path, &school_keys).await.context("the school's key")?;
+    let (school, key_standing) =
+        usage::school_key(&config.store.path, &school_keys).await.context("the school's key")?;
     let (school, key_trouble) = (Arc::new(school), key_standing.trouble());
     // Which devices are here, and whose: told by `presence::follow` as soon as there is a room.
     let (tell_devices, devices) = watch::channel(Arc::<presence::Known>::default());
@@ -112,21 +114,35 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(task.run());
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
     let thumbnails = Thumbnails::default();
-    let executor =
-        effects::execute(effects_queue, media.clone(), store.lessons(), recorder.clone(), thumbnails.clone());
+    let keeping = Keeping::new(config.store.path.clone(), config.backup_folder());
+    let executor = effects::execute(
+        effects_queue,
+        media.clone(),
+        store.lessons(),
+        recorder.clone(),
+        thumbnails.clone(),
+        keeping.clone(),
+    );
     let executor = tokio::spawn(executor);
 
     // The rules: the snapshot for the resolver, and the same rules for the pages.
     let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
-    let (rules, follow_rules) = dns::rules(policy_folder.clone())?;
+    if let Some(from) = &config.policy.from
+        && let Err(error) = card::rules::take(from, &policy_folder)
+    {
+        tracing::error!(%error, "[policy] from: the rules can't be taken");
+    }
+    let (rules, follow_rules) = dns::rules(policy_folder.clone(), dns::Copies::Kept)?;
     let refusals = policy::Refusals::default();
     let (registered_tx, registered) = watch::channel(Arc::new(policy::Registered::default()));
+    let (unused_document, unused) = watch::channel(None);
     tasks.spawn(policy::keep(policy::Sources {
         folder: policy_folder.clone(),
         names: config.https.name.iter().chain(&name).cloned().collect(),
         room: room.watch(),
         registered,
         addresses: addresses.clone(),
+        unused: unused_document,
     }));
 
     // The pages and the API.
@@ -138,9 +154,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let health = Health::new(media.clone(), store.rooms());
     let policy_state = web::policy::PolicyState {
         rules: rules.clone(),
+        unused,
         refusals: refusals.clone(),
-        log: store.access(),
-        audit: web::audit::Auditor(store.audit()),
         join_url: facts.join_url.clone(),
         portal_port: portal_port(&config),
     };
@@ -158,7 +173,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let device_listeners = config.agents.listen.iter().map(|address| sockets.listen(address));
     let device_listeners = device_listeners.collect::<Result<Vec<_>, _>>().context("[agents] listen")?;
     let agents_port = device_listeners.first().map(|listener| listener.local_addr()).transpose()?.map(|at| at.port());
-    let agent = agent_state(&config, &store, &key, rules.clone(), recorder.clone(), agents_port)?;
+    let agent = agent_state(&config, &store, &key, rules.clone(), (recorder.clone(), &room), agents_port)?;
     let doors = web::doors::Doors::default();
     let parts = parts(
         &config,
@@ -167,6 +182,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         &room,
         &media,
         &health,
+        &keeping,
         thumbnails,
         &owners,
         &presence,
@@ -184,7 +200,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         parts.staff.sign_ins.restore(account, tally);
     }
     parts.panels.tell_known().await.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))?;
-    let (router, _) = web::routes(&parts);
+    let web::Served { room: router, homes: at_home, .. } = web::routes(&parts);
     tasks.spawn(follow_media(events, room.clone(), owners));
     // Those that run until they are aborted.
     let mut keepers = JoinSet::new();
@@ -196,6 +212,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         own: addresses.clone(),
     };
     keepers.spawn(presence::follow(sources, tell_devices));
+    keepers.spawn(alarms::keep(parts.agent.alarms.clone()));
+    keepers.spawn(keeping::follow(keeping.clone(), room.clone()));
     keepers.spawn(figures::note_days(store.figures()));
     keepers.spawn(library.clone().keep());
     keepers.spawn(tell_registered(devices, registered_tx));
@@ -219,10 +237,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let handle = Handle::new();
     let encrypted = certificate.clone().map(tls::server_config).transpose().context("the certificate")?.map(Arc::new);
+    let own = own_names(&config, certificate.clone());
     let (portal, ways) = (web::portal(&parts), (&handle, &*base, &doors));
-    let port = listen(&config, sockets, (&router, &portal), encrypted, ways, &mut tasks)?;
-    // It holds handles on the room.
-    drop(portal);
+    let port = listen(&config, sockets, (&router, &portal, &at_home), (encrypted, own), ways, &mut tasks)?;
+    // They hold handles on the room.
+    drop((portal, at_home));
     let device_tls = Arc::new(parts.agent.authority.server_config()?);
     for listener in device_listeners {
         let served = web::devices::serve(listener, device_tls.clone(), router.clone(), doors.clone(), handle.clone());
@@ -245,6 +264,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     if let Some(notice) = &config.room.notice {
         crate::console::notice(notice);
+    }
+    if let Some(sentence) = keeping.sentence(crate::console::language()) {
+        crate::console::trouble(&sentence);
     }
 
     let (announced, goodbye) = oneshot::channel::<()>();
@@ -370,7 +392,7 @@ async fn follow_outside(server: String, media: MediaHandle) {
 /// people type is used all the same (the clock may be wrong) and told.
 fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
     let (Some(path), Some(key)) = (&config.https.certificate, &config.https.key) else { return Ok(None) };
-    if config.https.listen.is_empty() {
+    if config.https.listen.is_empty() && config.home.listen.is_empty() {
         return Ok(None);
     }
     let certificate = Certificate::load(path, key).context("the certificate")?;
@@ -378,6 +400,14 @@ fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
         tracing::error!(%error, "browsers will not accept the certificate");
     }
     Ok(Some(certificate))
+}
+
+/// Whether a name is one at which the room's pages are: people's own, the certificate's, and that of homes, who may come
+/// through the gateway to this door.
+fn own_names(config: &Config, certificate: Option<Arc<Certificate>>) -> web::serve::Own {
+    let home = config.home.url.as_ref().and_then(|url| url.parse::<Uri>().ok()?.host().map(str::to_owned));
+    let names: Vec<String> = config.https.name.iter().cloned().chain(home).collect();
+    Arc::new(move |name| certificate.as_ref().is_none_or(|certificate| tls::is_own(name, certificate, &names)))
 }
 
 /// Where a media socket comes from.
@@ -395,8 +425,8 @@ fn door<S>(
 fn listen(
     config: &Config,
     mut sockets: systemd::Sockets,
-    (router, portal): (&Router, &Router),
-    certificate: Option<Arc<rustls::ServerConfig>>,
+    (router, portal, at_home): (&Router, &Router, &Router),
+    (certificate, own): (Option<Arc<rustls::ServerConfig>>, web::serve::Own),
     (handle, base, doors): (&Handle<SocketAddr>, &str, &web::doors::Doors),
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<u16> {
@@ -420,7 +450,15 @@ fn listen(
         let certificate = certificate.clone().context("[https] listen needs a certificate")?;
         let listener = sockets.listen(address)?;
         port = listener.local_addr()?.port();
-        let served = web::serve::tls(listener, certificate, router.clone(), doors.clone(), handle.clone());
+        let served =
+            web::serve::tls(listener, (certificate, own.clone()), router.clone(), doors.clone(), handle.clone());
+        tasks.spawn(async move { ended(served.await) });
+    }
+    for address in &config.home.listen {
+        let certificate = certificate.clone().context("[home] listen needs a certificate")?;
+        let listener = sockets.listen(address).context("[home] listen")?;
+        home_allowed(listener.local_addr()?).map_err(|reason| anyhow::anyhow!("[home] listen: {reason}"))?;
+        let served = web::homes::serve(listener, certificate, at_home.clone(), handle.clone());
         tasks.spawn(async move { ended(served.await) });
     }
     for address in &config.https.redirect {

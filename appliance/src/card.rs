@@ -1,5 +1,6 @@
 //! The card: `classroom.toml` on the box's FAT partition, written on any computer by whoever sets the room up. It may say
-//! what `box.toml` may say and is laid over it. What is wrong with it is told, and the box goes on without that.
+//! what `box.toml` may say and is laid over it. Use rules and lists may stand beside it ([`rules`]). What is wrong with it is
+//! told, and the box goes on without that.
 
 use std::{
     fs, io,
@@ -11,6 +12,8 @@ use classroom_protocol::catalogue::{Lang, fill};
 use toml::{Table, Value};
 
 use crate::{config::Config, tls::Certificate};
+
+pub mod rules;
 
 /// Name of the file on the card.
 pub const FILE: &str = "classroom.toml";
@@ -28,7 +31,7 @@ pub struct Settled {
 }
 
 /// Lays the card in `folder` over the configuration at `base` and writes what comes of it to `into/box.toml`, with the
-/// certificate's files beside it. Only who may read `into` can read them.
+/// certificate's files and the rules beside it. Only who may read `into` can read them.
 ///
 /// # Errors
 /// When `base` can't be read or `into` can't be written; what is wrong with the card is no error but the notice.
@@ -40,6 +43,20 @@ pub fn settle(base: &Path, folder: &Path, into: &Path, lang: Lang) -> anyhow::Re
     Config::parse(&text, base)?;
     let base: Table = text.parse()?;
     let mut settled = lay_over(&base, folder, into, lang);
+    let (rules, wrong) = rules::bring(folder, into, lang)?;
+    if let Some(rules) = rules {
+        let policy = settled.table.entry("policy").or_insert_with(|| Table::new().into());
+        if let Value::Table(policy) = policy {
+            policy.insert("from".into(), rules.to_string_lossy().into_owned().into());
+        }
+    }
+    if !wrong.is_empty() {
+        let said = fill(lang, "console.card-rules", &[("reason", wrong.join("; ").as_str())]);
+        settled.notice = Some(match settled.notice.take() {
+            Some(notice) => format!("{notice} {said}"),
+            None => said,
+        });
+    }
     if let Some(notice) = &settled.notice {
         let room = settled.table.entry("room").or_insert_with(|| Table::new().into());
         if let Value::Table(room) = room {
@@ -74,12 +91,16 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
     let mut table = merged(base.clone(), card.clone());
     let notice = match https(&mut table, &card, folder, into) {
         Ok(true) => None,
-        Ok(false) => say("console.card-no-certificate", ""),
+        Ok(false) => {
+            close_homes(&mut table);
+            say("console.card-no-certificate", "")
+        }
         Err(reason) => {
             // The room keeps its name; what can't be served is not opened.
             let own = base.get("https").cloned();
             table.remove("https");
             table.extend(own.map(|own| ("https".to_owned(), own)));
+            close_homes(&mut table);
             say("console.card-certificate", &reason)
         }
     };
@@ -123,6 +144,13 @@ fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path) -> Result<
     https.insert("key".into(), key);
     https.entry("listen").or_insert_with(|| Value::from(vec![OPENS]));
     Ok(true)
+}
+
+/// Homes come by TLS: without the certificate there is no door for them.
+fn close_homes(table: &mut Table) {
+    if let Some(Value::Table(home)) = table.get_mut("home") {
+        home.remove("listen");
+    }
 }
 
 /// In one step and for no strangers: a power cut leaves the old file or the new one.
@@ -186,6 +214,41 @@ mod tests {
         assert_eq!(config.media.udp.to_string(), "systemd:media");
         // Once more, as at the next start.
         assert_eq!(card.settle().1, "");
+    }
+
+    #[test]
+    fn rules_on_the_card_are_brought_and_what_is_wrong_with_them_is_told() {
+        let card =
+            Card::new(Some("[room]\nname = \"五年三班\"\n[https]\ncertificate = \"room.pem\"\nkey = \"room.key\"\n"));
+        let card = card.with_certificate();
+        let at = |name: &str| card.0.path().join(name);
+        fs::create_dir_all(at("card/policy/lists")).unwrap();
+        fs::write(at("card/policy/lists/games.hosts"), "0.0.0.0 krunker.io\n").unwrap();
+        let (config, notice) = card.settle();
+        assert_eq!((config.policy.from, notice.as_str()), (Some(at("into/policy")), ""));
+        assert!(at("into/policy/lists/games.hosts").exists());
+        fs::write(at("card/policy/document.json"), "{}").unwrap();
+        let (config, notice) = card.settle();
+        assert!(notice.contains("document.json") && config.policy.from.is_some(), "{notice}");
+        assert!(!at("into/policy/document.json").exists() && config.room.name == "五年三班");
+        fs::remove_dir_all(at("card/policy")).unwrap();
+        let (config, notice) = card.settle();
+        assert_eq!((config.policy.from, notice.as_str()), (None, ""));
+        assert!(!at("into/policy").exists());
+    }
+
+    #[test]
+    fn without_a_certificate_the_door_for_homes_stays_shut_and_the_room_keeps_its_name() {
+        for wrong in ["", "[https]\ncertificate = \"room.pem\"\nkey = \"room.key\"\n"] {
+            let text = format!("[room]\nname = \"五年三班\"\n[home]\nlisten = [\"127.0.0.1:8444\"]\n{wrong}");
+            let (config, notice) = Card::new(Some(&text)).settle();
+            assert!(config.home.listen.is_empty() && notice.contains("ertificate"), "{notice}");
+            assert_eq!(config.room.name, "五年三班");
+            if !wrong.is_empty() {
+                let (config, notice) = Card::new(Some(&text)).with_certificate().settle();
+                assert_eq!((config.home.listen.len(), notice.as_str()), (1, ""));
+            }
+        }
     }
 
     #[test]

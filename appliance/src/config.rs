@@ -123,6 +123,9 @@ pub struct Media {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Home {
+    /// Where the gateway's tunnel ends, e.g. `["127.0.0.1:8444"]`: loopback addresses only. Every connection begins with the
+    /// PROXY protocol's header (version 2), and nothing but what homes need is served. Default none: no way from homes.
+    pub listen: Vec<Listen>,
     /// Address at which homes reach the box through the gateway, e.g. `https://room501.live.school.example`. Default: the
     /// address of the pages.
     pub url: Option<String>,
@@ -216,6 +219,9 @@ pub struct Policy {
     /// Plain HTTP for refused hosts, with nothing but the page that says why, e.g. `["0.0.0.0:80"]`. Default none:
     /// people see a browser's error instead.
     pub portal: Vec<Listen>,
+    /// Folder whose `document.json` and `lists/` are taken at start into the data folder's `policy/`, where they count.
+    /// Default none: what lies there already counts.
+    pub from: Option<PathBuf>,
 }
 
 /// `[limits]`
@@ -535,6 +541,20 @@ pub fn plain_allowed(address: SocketAddr) -> Result<(), String> {
     Err(format!(
         "{address} is reached from other machines, and plain HTTP is only for this one: browsers do not share a screen \
          from it and passwords could be read on the way; use 127.0.0.1 or [::1] here, and [https] for the room"
+    ))
+}
+
+/// Whether the tunnel may end at this address. Asked again for sockets that systemd hands over.
+///
+/// # Errors
+/// The sentence for the person.
+pub fn home_allowed(address: SocketAddr) -> Result<(), String> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(format!(
+        "{address} is reached from other machines, and whoever comes here says which home it is of: only the gateway's \
+         tunnel may; use 127.0.0.1 or [::1], and [https] for the room"
     ))
 }
 

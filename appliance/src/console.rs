@@ -19,6 +19,12 @@ pub fn notice(notice: &str) {
     println!("{}", fill(language(), "console.hub-notice", &[("notice", notice)]));
 }
 
+/// Prints what has gone wrong with the box itself and how it is mended.
+#[expect(clippy::print_stdout, reason = "this is what the console is for")]
+pub fn trouble(sentence: &str) {
+    println!("{}", fill(language(), "console.hub-trouble", &[("sentence", sentence)]));
+}
+
 /// Prints the ways in: the teacher's (with the one-time code while there is no account), the students', the panel's, and
 /// the room code when a lesson goes on after a restart.
 #[expect(clippy::print_stdout, reason = "this is what the console is for")]

@@ -1,6 +1,7 @@
 //! The classroom hub: pages, WHIP/WHEP, the forwarder, rooms and lessons. `ARCHITECTURE.md` is the map.
 
 pub mod agents;
+pub mod alarms;
 pub mod app;
 pub mod cache;
 pub mod card;
@@ -15,6 +16,7 @@ mod effects;
 pub mod figures;
 pub mod health;
 pub mod invite;
+pub mod keeping;
 pub mod keyfile;
 pub mod library;
 pub mod media;

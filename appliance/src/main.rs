@@ -85,7 +85,7 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         "policy" => {
-            let (text, well) = policy::examine(file.as_deref())?;
+            let (text, well) = policy::examine(file.as_deref(), console::language())?;
             println!("{text}");
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

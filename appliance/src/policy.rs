@@ -13,16 +13,21 @@ use std::{
 };
 
 use appliance_core::{
-    policy::{Document, Known, Policy, Snapshot},
+    policy::{Document, Known, Snapshot},
     room::Room,
 };
 use classroom_protocol::{
     Millis,
-    policy::{AccessLine, Notice},
+    catalogue::{Lang, fill},
+    policy::{AccessLine, Notice, UnusedDocument},
 };
 use tokio::{net::UnixDatagram, sync::watch, time::timeout};
 
 use crate::{clock, dns::Rules, store::AccessLog};
+
+pub mod document;
+
+use document::InUse;
 
 /// How often the document's file is looked at when nothing else happens.
 const LOOK: Duration = Duration::from_secs(2);
@@ -89,6 +94,8 @@ pub struct Sources {
     pub registered: watch::Receiver<Arc<Registered>>,
     /// The box's addresses.
     pub addresses: watch::Receiver<Vec<IpAddr>>,
+    /// Told why the document in the file is not the one that counts.
+    pub unused: watch::Sender<Option<UnusedDocument>>,
 }
 
 /// Makes the folder that hub and resolver share.
@@ -106,18 +113,17 @@ pub fn folder(data: &Path) -> std::io::Result<PathBuf> {
 ///
 /// # Errors
 /// When the file can't be read.
-pub fn examine(file: Option<&Path>) -> anyhow::Result<(String, bool)> {
+pub fn examine(file: Option<&Path>, lang: Lang) -> anyhow::Result<(String, bool)> {
     use anyhow::Context as _;
     let Some(file) = file else { return Ok((Document::standard()?.to_json()?, true)) };
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    Ok(match Document::parse(&text) {
-        Err(error) => (format!("{}: {error}", file.display()), false),
-        Ok(document) => match Policy::new(document) {
-            Ok(policy) => (format!("{}: {} rules, good", file.display(), policy.document().rules.len()), true),
-            Err(found) => {
-                (found.iter().map(|one| format!("{}: {one}", file.display())).collect::<Vec<_>>().join("\n"), false)
-            }
-        },
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| name.clone())?;
+    Ok(match document::checked(&text, lang) {
+        Ok(document) => {
+            let values = [("file", name.as_str()), ("count", &document.rules.len().to_string())];
+            (fill(lang, "policy.doc.good", &values), true)
+        }
+        Err(found) => (found.iter().map(|one| format!("{name}: {one}")).collect::<Vec<_>>().join("\n"), false),
     })
 }
 
@@ -131,9 +137,16 @@ pub async fn keep(mut sources: Sources) {
         let mut new = written.is_none();
         if document.is_none() || now_seen != seen {
             seen = now_seen;
-            if let Some(read) = read_document(&sources.folder, document.is_none()) {
-                document = Some(read);
-                new = true;
+            match document::in_use(&sources.folder, document.as_ref()) {
+                Ok(InUse { document: read, unused }) => {
+                    if let Some(UnusedDocument { reason, instead }) = &unused {
+                        tracing::error!(reason, ?instead, "policy/document.json can't be used");
+                    }
+                    sources.unused.send_replace(unused);
+                    new |= document.as_ref() != Some(&read);
+                    document = Some(read);
+                }
+                Err(error) => tracing::error!(%error, "the standard document"),
             }
         }
         // The room changes with every thumbnail; only a new lesson or permit is news here. What was written is compared, as
@@ -177,30 +190,6 @@ pub async fn keep(mut sources: Sources) {
             return;
         }
     }
-}
-
-/// The school's document; the one that comes with the box when there is none. One that can't be used is told; then
-/// what was used before stays, and at the start the one that comes with the box.
-fn read_document(folder: &Path, first: bool) -> Option<Document> {
-    let path = folder.join("document.json");
-    let problem = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => Some(error.to_string()),
-        Ok(text) => match Document::parse(&text) {
-            Err(error) => Some(error.to_string()),
-            Ok(document) => match Policy::new(document.clone()) {
-                Ok(_) => return Some(document),
-                Err(found) => Some(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
-            },
-        },
-    };
-    if let Some(problem) = &problem {
-        tracing::error!(path = %path.display(), problem, "the policy document can't be used");
-    }
-    if !first && problem.is_some() {
-        return None;
-    }
-    Document::standard().inspect_err(|error| tracing::error!(%error, "the standard document")).ok()
 }
 
 /// Writes beside, then puts in place: a reader sees the old one or the new one, whole.
@@ -323,22 +312,5 @@ mod tests {
             refusals.keep(notice(1, n.to_be_bytes(), "x.tw"));
         }
         assert!(refusals.0.lock().unwrap().len() <= ADDRESSES);
-    }
-
-    #[test]
-    fn a_document_that_cannot_be_used_leaves_the_one_before() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read_document(folder.path(), true), Document::standard().ok());
-        let write = |text: &str| fs::write(folder.path().join("document.json"), text).unwrap();
-        write("{\"schema\":1}");
-        assert_eq!(read_document(folder.path(), false), None);
-        assert_eq!(read_document(folder.path(), true), Document::standard().ok());
-        let mut own = Document::standard().unwrap();
-        own.revision = "own".into();
-        write(&own.to_json().unwrap());
-        assert_eq!(read_document(folder.path(), false).unwrap().revision, "own");
-        own.rules.clear();
-        write(&own.to_json().unwrap());
-        assert_eq!(read_document(folder.path(), false), None, "contradictions");
     }
 }

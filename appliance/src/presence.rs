@@ -91,7 +91,7 @@ impl Presence {
         let what = match who {
             Who::Student(pass) | Who::SeatKey(pass) => Spoke::Student(pass.clone()),
             Who::Staff { .. } | Who::Display { .. } | Who::Ops => Spoke::Staff,
-            // Home students come through the school's router or the tunnel: their address is no device's of the room.
+            // Home students are not in the room: their address is no device's of it.
             Who::Nobody
             | Who::Ticket { .. }
             | Who::Source(_)
@@ -99,7 +99,7 @@ impl Presence {
             | Who::HomeLink { .. }
             | Who::Home(_) => return,
         };
-        // The tunnel of home students and the box's own browser end here: no device of the room.
+        // The box's own browser: no device of the room.
         if address.is_loopback() {
             return;
         }

@@ -195,6 +195,16 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Whether the room's pages are at this name: the certificate is for it, it is one of `names`, or it is a name of the local
+/// network, which no rule ever leads here (`classroom`, `classroom-12ab.local`).
+pub fn is_own(name: &str, certificate: &Certificate, names: &[String]) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let facts = certificate.facts();
+    !name.contains('.')
+        || name.ends_with(".local")
+        || facts.names.iter().chain(names).any(|pattern| fits(pattern, &name))
+}
+
 /// TLS 1.2 and 1.3 with the algorithms of aws-lc-rs, HTTP/2 and HTTP/1.1.
 ///
 /// # Errors

@@ -130,7 +130,7 @@ async fn the_month_is_counted_from_what_is_on_the_disk() {
                 Subject::device("A", Some("1100001".into())),
                 Fact::Used { platform: "adl".into(), seconds: 900 },
             ),
-            event(began, seat(1), Fact::Blocked { rule: "R-POL-3".into(), category: Some("game".into()) }),
+            event(began, seat(1), Fact::Blocked { rule: "R-POL-3".into(), category: Some("game".into()), times: 1 }),
         ])
         .await
         .unwrap();

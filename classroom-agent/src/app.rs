@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use appliance_core::agent::{Contact, accept};
 use classroom_protocol::agent::{EnrolCode, Sync};
 use hickory_server::Server;
@@ -24,8 +24,10 @@ use crate::{
     page,
     platform::{Linux, Platform},
     seals,
+    spool::{self, Spool},
     state::{Met, Shared, State},
     trust,
+    words::ForPeople,
 };
 
 /// Records of one delivery.
@@ -46,12 +48,12 @@ const TCP_ANSWERS: usize = 8;
 pub(crate) async fn enrol(options: &Options, code: &EnrolCode, at: Option<&str>) -> Result<()> {
     let keep = Keep::open(&options.state)?;
     if let Some(identity) = keep.identity()? {
-        bail!("this device is enrolled as {}; unenrol it first", identity.device);
+        return Err(ForPeople::new("agent.error.enrolled", &[("device", &identity.device)]).into());
     }
     let mut places = Vec::new();
     for named in at.into_iter().chain(options.config.boxes.iter().map(String::as_str)) {
         let found = link::addresses(named).await;
-        anyhow::ensure!(!found.is_empty(), "{named} is no address of a box; write NAME:PORT");
+        anyhow::ensure!(!found.is_empty(), ForPeople::new("agent.error.address", &[("address", named)]));
         places.extend(found);
     }
     if places.is_empty() {
@@ -62,6 +64,7 @@ pub(crate) async fn enrol(options: &Options, code: &EnrolCode, at: Option<&str>)
     let (taken, _) = accept(text, &identity.device, 0)?;
     identity.newest = taken.version;
     keep.save_orders(&orders)?;
+    Spool::create(&keep.path(spool::FILE))?;
     // Last: with the identity the device is enrolled.
     keep.save_identity(&identity)?;
     tracing::info!(device = identity.device, orders = taken.version, "enrolled");
@@ -71,7 +74,7 @@ pub(crate) async fn enrol(options: &Options, code: &EnrolCode, at: Option<&str>)
 /// `unenrol`: delivers what is left, tells the box, and forgets. A box that can't be met learns it from the office.
 pub(crate) async fn unenrol(options: &Options) -> Result<()> {
     let keep = Keep::open(&options.state)?;
-    let Some(identity) = keep.identity()? else { bail!("this device is not enrolled") };
+    let identity = keep.identity()?.ok_or_else(|| ForPeople::new("agent.error.not-enrolled", &[]))?;
     let clock = Clock(options.test_clock.clone());
     let shared = Shared::new(State::open(keep.clone(), identity, clock)?);
     let left = match meet(&shared, options, true).await {
@@ -93,7 +96,7 @@ pub(crate) async fn unenrol(options: &Options) -> Result<()> {
 /// `run`: until a signal or the end of the enrolment.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let keep = Keep::open(&options.state)?;
-    let identity = keep.identity()?.context("this device is not enrolled: classroom-agent enrol CODE")?;
+    let identity = keep.identity()?.ok_or_else(|| ForPeople::new("agent.error.not-enrolled", &[]))?;
     let clock = Clock(options.test_clock.clone());
     let shared = Shared::new(State::open(keep.clone(), identity, clock)?);
     set_servers(&shared, options);
@@ -147,7 +150,6 @@ async fn look(shared: &Shared, options: &Options, keep: &Keep) -> Result<()> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let own = std::env::current_exe().unwrap_or_default();
-    let mut orders_were_good = true;
     for count in 0u64.. {
         ticks.tick().await;
         let idle = platform.idle();
@@ -168,12 +170,12 @@ async fn look(shared: &Shared, options: &Options, keep: &Keep) -> Result<()> {
             state.moved(contact, platform.link(), lesson);
         }
         if count % SEALS == 0 {
-            // The orders have their signature: what applies stays as it is, and the box gives them anew after a restart.
-            let good = shared.lock().orders_file_is_good();
-            if orders_were_good && !good {
-                shared.lock().tampered("orders");
+            // The orders have their signature: what applies stays as it is, and the file is written anew from its copy.
+            let mut state = shared.lock();
+            if !state.orders_files_are_good() {
+                state.tampered("orders");
             }
-            orders_were_good = good;
+            drop(state);
             let files = [("binary", own.as_path()), ("config", options.config_file.as_path())];
             match seals::look(keep, &files) {
                 Ok(changed) => changed.iter().for_each(|what| shared.lock().tampered(what)),
@@ -322,14 +324,16 @@ async fn sync(shared: &Shared, link: &Link, contact: Contact) -> Result<(), Link
 async fn deliver(shared: &Shared, link: &Link) {
     loop {
         let batch = shared.lock().spool.batch(BATCH);
-        let Some(last) = batch.last().map(|report| report.id) else { return };
+        if batch.is_empty() {
+            return;
+        }
         match link.deliver(&batch).await {
             Ok(answer) => {
                 for refused in &answer.refused {
                     tracing::error!(id = refused.id, reason = refused.reason, "the box can't keep a record");
                 }
                 tracing::info!(kept = answer.kept, known = answer.known, "records delivered");
-                if let Err(error) = shared.lock().spool.done(last) {
+                if let Err(error) = shared.lock().spool.done(&batch) {
                     // They come again and count once.
                     tracing::error!(%error, "the records' file can't be written");
                     return;

@@ -34,7 +34,8 @@ pub(crate) struct Identity {
 pub(crate) struct Keep(PathBuf);
 
 const IDENTITY: &str = "identity.json";
-const ORDERS: &str = "orders.json";
+/// The orders are kept twice: one damaged file makes no rules forgotten.
+const ORDERS: [&str; 2] = ["orders.json", "orders.copy.json"];
 const SEALS: &str = "seals.json";
 
 impl Keep {
@@ -58,13 +59,13 @@ impl Keep {
         self.write(IDENTITY, identity)
     }
 
-    /// The signed orders, unchecked.
-    pub(crate) fn orders(&self) -> Result<Option<Signed>> {
-        self.read(ORDERS)
+    /// The signed orders and their copy, unchecked.
+    pub(crate) fn orders(&self) -> [Result<Option<Signed>>; 2] {
+        ORDERS.map(|name| self.read(name))
     }
 
     pub(crate) fn save_orders(&self, orders: &Signed) -> Result<()> {
-        self.write(ORDERS, orders)
+        ORDERS.iter().try_for_each(|name| self.write(name, orders))
     }
 
     pub(crate) fn seals<T: DeserializeOwned>(&self) -> Result<Option<T>> {
@@ -77,7 +78,7 @@ impl Keep {
 
     /// Nothing of the enrolment is left. The identity goes first: without it nothing else counts.
     pub(crate) fn forget(&self) -> Result<()> {
-        for name in [IDENTITY, ORDERS, SEALS, crate::spool::FILE] {
+        for name in [IDENTITY, SEALS, crate::spool::FILE].into_iter().chain(ORDERS) {
             match fs::remove_file(self.path(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context(name),
                 _ => {}

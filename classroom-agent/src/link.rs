@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use appliance_core::{agent::Report, policy::Lesson};
 use classroom_protocol::{
     Problem, ProblemCode,
@@ -11,7 +11,7 @@ use classroom_protocol::{
 use reqwest::{Client, Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{keep::Identity, trust};
+use crate::{keep::Identity, trust, words::ForPeople};
 
 /// An answer takes no longer than this.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -44,7 +44,7 @@ impl std::fmt::Display for LinkError {
             Self::Nobody(error) => write!(f, "no box answers: {error:#}"),
             Self::Impostor => f.write_str("someone answers who is not this device's box: refused"),
             Self::Forgotten => f.write_str("the box does not know this device any more; ask the school"),
-            Self::Refused(problem) => write!(f, "the box refuses: {} ({:?})", problem.title, problem.field),
+            Self::Refused(problem) => write!(f, "the box refuses: {}", problem.title),
         }
     }
 }
@@ -129,6 +129,15 @@ fn failed(error: reqwest::Error) -> LinkError {
     if trust::is_impostor(&error) { LinkError::Impostor } else { LinkError::Nobody(error.into()) }
 }
 
+/// What who types the code is told.
+fn refused(problem: &Problem) -> ForPeople {
+    match problem.code {
+        ProblemCode::WrongCode => ForPeople::new("agent.error.code", &[]),
+        ProblemCode::TooManyTries => ForPeople::new("agent.error.tries", &[]),
+        other => ForPeople::new("agent.error.refused", &[("code", other.as_str())]),
+    }
+}
+
 /// Enrols at one of these addresses: the identity and the first orders.
 ///
 /// # Errors
@@ -138,7 +147,7 @@ pub(crate) async fn enrol(
     at: &[SocketAddr],
 ) -> Result<(Identity, classroom_protocol::agent::Signed)> {
     let (key, request) = trust::new_key()?;
-    let mut last = anyhow!("no box was found; name it: --box NAME:PORT");
+    let mut last = ForPeople::new("agent.error.no-box", &[]);
     for address in at {
         let (tls, found) = trust::by_print(code.print)?;
         let link = Link::new(*address, tls)?;
@@ -156,9 +165,14 @@ pub(crate) async fn enrol(
                 };
                 return Ok((identity, enrolled.orders));
             }
-            Err(error @ LinkError::Refused(_)) => bail!("{error}"),
-            Err(error) => last = anyhow!("{address}: {error}"),
+            Err(LinkError::Refused(problem)) => return Err(refused(&problem).into()),
+            Err(error) => {
+                tracing::debug!(%error, %address, "not enrolled there");
+                let key =
+                    if matches!(error, LinkError::Impostor) { "agent.error.impostor" } else { "agent.error.nobody" };
+                last = ForPeople::new(key, &[("address", &address.to_string())]);
+            }
         }
     }
-    Err(last)
+    Err(last.into())
 }

@@ -19,6 +19,7 @@ mod seals;
 mod spool;
 mod state;
 mod trust;
+mod words;
 
 use std::{io::Write as _, process::ExitCode};
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use appliance_core::policy::refusal;
+use appliance_core::policy::{ends_in, refusal};
 use hickory_server::{
     net::runtime::Time,
     proto::{
@@ -55,7 +55,8 @@ impl Names {
         if info.query.query_class() != DNSClass::IN {
             return only(ResponseCode::Refused);
         }
-        let mut name = info.query.name().to_string();
+        // As rules write it: other scripts as `xn--…`, which `to_string` would undo.
+        let mut name = info.query.name().to_ascii();
         if name.ends_with('.') {
             name.pop();
         }
@@ -68,7 +69,9 @@ impl Names {
             let told = (NO_REACHABLE_AUTHORITY, "no name server above answers".to_owned());
             return Answer { extended: Some(told), ..only(ResponseCode::ServFail) };
         };
-        let longest = if asked.platform { SEEN_TTL } else { u32::MAX };
+        // Nor beyond the end of the guardian's hours, when it is no longer allowed.
+        let ends = asked.decision.map_or(u32::MAX, |decision| ends_in(&decision, asked.now));
+        let longest = if asked.platform { SEEN_TTL.min(ends) } else { ends };
         let mut answers = above.answers;
         answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(longest));
         Answer { code: Some(above.metadata.response_code), answers, authorities: above.authorities, extended: None }

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use classroom_protocol::agent::EnrolCode;
 use serde::Deserialize;
 
+use crate::words::ForPeople;
+
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 classroom-agent enrol CODE [--box NAME:PORT]   enrol this device with the code that the box shows
@@ -118,9 +120,10 @@ impl Options {
         let command = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["run"] => Command::Run,
             ["unenrol"] => Command::Unenrol,
-            ["enrol", ref code @ ..] if !code.is_empty() => {
-                Command::Enrol { code: EnrolCode::parse(&code.concat())?, at }
-            }
+            ["enrol", ref code @ ..] if !code.is_empty() => Command::Enrol {
+                code: EnrolCode::parse(&code.concat()).map_err(|_| ForPeople::new("agent.error.no-code", &[]))?,
+                at,
+            },
             _ => return Ok(None),
         };
         let named = config_file.is_some();

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, sync::Arc};
 
 use appliance_core::{
-    agent::Contact,
+    agent::{Contact, by_network, programs_now},
     calendar,
-    policy::{Decision, Query, Window, decide, overview},
+    policy::{Decision, Window, overview},
 };
 use axum::{
     Router,
@@ -19,7 +19,7 @@ use axum::{
 use classroom_protocol::{
     Millis,
     catalogue::{self, Lang},
-    policy::{Names, PolicyKind},
+    policy::{Link, Names, PolicyKind},
 };
 use tokio::sync::Notify;
 
@@ -210,31 +210,48 @@ fn top(w: &mut Writer, state: &State) {
         let text = safe(w.t("agent.standard"));
         w.paragraph("warning", &text);
     }
+    network(w, state);
+}
+
+/// What the rules say of the device's network here (R-POL-14), in one sentence.
+fn network(w: &mut Writer, state: &State) {
+    let context = state.situation.context(&state.orders);
+    let Some(said) = by_network(&state.policy, &context, state.now()) else { return };
+    let link = w.t(match state.situation.link {
+        Some(Link::Wired) => "agent.link.wired",
+        Some(Link::Mobile) => "agent.link.mobile",
+        Some(Link::Wifi) | None => "agent.link.other",
+    });
+    let (key, class) = if said.allow { ("agent.network.allowed", "small") } else { ("agent.network", "warning") };
+    let text = w.filled(key, &[("link", link), ("rule", &said.rule.to_string())]);
+    w.paragraph(class, &text);
 }
 
 fn applies(w: &mut Writer, state: &State) {
     w.heading("agent.applies");
-    if state.situation.contact == Contact::Room {
+    let school = state.situation.contact == Contact::Room;
+    if school {
         let text = safe(w.t("agent.at-school"));
         w.paragraph("small", &text);
     }
     let (context, now) = (state.situation.context(&state.orders), state.now());
     let lang = w.lang;
     let called = |names: &Names| if lang == Lang::En { names.en.clone() } else { names.zh.clone() };
-    let all = overview(&state.policy, &context, now);
+    // At school the room's box decides which sites open: what this device would say of them does not apply.
+    let all = if school { vec![] } else { overview(&state.policy, &context, now) };
     let sites = all.into_iter().filter(|row| row.kind != PolicyKind::Action);
     let web = w.t("agent.web");
     let mut rows: Vec<(String, Decision)> =
         sites.map(|row| (row.name.as_ref().map_or_else(|| web.to_owned(), called), row.decision)).collect();
-    rows.push((w.t("agent.programs").to_owned(), decide(&state.policy, &Query::App(""), &context, now)));
-    w.head(&["agent.applies", "agent.what", "agent.rule", "agent.why", "agent.who"]);
+    rows.push((w.t("agent.programs").to_owned(), programs_now(&state.policy, &context, now)));
+    w.head(&["agent.what", "agent.may", "agent.rule", "agent.why", "agent.who"]);
     for (name, decision) in &rows {
         w.row(name, decision, "");
     }
     w.end();
     w.heading("agent.hours");
     if state.orders.guardian.is_empty() {
-        let text = safe(w.t("agent.hours.none"));
+        let text = safe(w.t(if state.signed { "agent.hours.none" } else { "agent.hours.unknown" }));
         w.paragraph("small", &text);
     } else {
         let hours: Vec<String> = state.orders.guardian.iter().map(|window| hours(w, window)).collect();
@@ -258,7 +275,7 @@ fn refused(w: &mut Writer, state: &State) {
     }
     let text = safe(w.t("agent.refused.note"));
     w.paragraph("small", &text);
-    w.head(&["agent.refused", "agent.what", "agent.rule", "agent.why", "agent.who"]);
+    w.head(&["agent.what", "agent.may", "agent.rule", "agent.why", "agent.who"]);
     for refusal in state.refusals.iter().rev() {
         let ended = if refusal.ended { w.t("agent.refused.ended") } else { "" };
         let note = format!("{} {ended}", time(refusal.at));

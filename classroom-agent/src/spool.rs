@@ -1,7 +1,7 @@
 //! Records on their way to the box: on the disk before anything else happens, gone when the box has acknowledged them.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeSet,
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -9,103 +9,108 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use appliance_core::agent::Report;
+use appliance_core::agent::{Report, Shelf, Waiting};
 use classroom_protocol::Millis;
 use serde::{Deserialize, Serialize};
 
 /// Name in the agent's folder.
 pub(crate) const FILE: &str = "records.jsonl";
-/// Records that wait: a term without meeting the box. When it is full the oldest goes, and the box is told how many.
-const CAPACITY: usize = 10_000;
+/// Numbers begin below this, so that a program that reads them as floating point keeps each apart.
+const NUMBERS: u64 = 1 << 52;
 
 /// The first line of the file: what must outlive the records.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Head {
-    /// Number of the next record; never used twice.
-    next: u64,
     /// Records that were dropped and not told yet.
     dropped: u64,
-    /// Time of the newest record that was ever dropped; 0 if none was.
+    /// Time of the newest record of use that was ever dropped; 0 if none was. Lost refusals leave the minutes whole.
     #[serde(default)]
     dropped_at: Millis,
 }
 
-/// The records.
+/// The records. What of them goes when there is no room says [`Shelf`].
 #[derive(Debug)]
 pub(crate) struct Spool {
     path: PathBuf,
     head: Head,
-    waiting: VecDeque<Report>,
+    waiting: Waiting,
+    /// Number of the next record. It begins at a random place at each start: whatever becomes of the file, no record has
+    /// a number that the box knows from another one and would take for told already.
+    next: u64,
 }
 
 impl Spool {
+    /// Makes the file of a device that has just been enrolled. From now on it is there, or something was done to it.
+    pub(crate) fn create(path: &Path) -> io::Result<()> {
+        Self { path: path.into(), head: Head::default(), waiting: Waiting::default(), next: 0 }.rewrite()
+    }
+
     /// Opens the file. Half a line at its end was never acknowledged to anyone and is left out. Whole lines that can't
-    /// be read are told to the box as dropped records.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// be read are told to the box as dropped records. So is a file that is gone, of which nobody knows how many it had:
+    /// the second answer says so.
+    pub(crate) fn open(path: &Path, now: Millis) -> io::Result<(Self, bool)> {
         let (text, written) = match fs::read(path) {
-            Ok(bytes) => (String::from_utf8_lossy(&bytes).into_owned(), written_at(path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), 0),
+            Ok(bytes) => (Some(String::from_utf8_lossy(&bytes).into_owned()), written_at(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, now),
             Err(error) => return Err(error),
         };
+        let gone = text.is_none();
+        let text = text.unwrap_or_default();
         let mut lines = text.split_inclusive('\n');
         let head = lines.next().map(serde_json::from_str::<Head>);
-        let damaged = matches!(head, Some(Err(_)));
+        let mut lost = u64::from(gone || matches!(head, Some(Err(_))));
         let mut head = head.and_then(Result::ok).unwrap_or_default();
-        let mut waiting = VecDeque::new();
-        let mut lost = 0;
+        let mut waiting = Waiting::default();
         for line in lines {
             match serde_json::from_str::<Report>(line) {
-                Ok(report) => waiting.push_back(report),
+                Ok(report) => drop(waiting.push(report)),
                 Err(_) if !line.ends_with('\n') => {}
                 Err(_) => lost += 1,
             }
         }
-        head.next = waiting.back().map_or(head.next, |last: &Report| head.next.max(last.id + 1));
-        if damaged {
-            // What number came last is not known; the box takes one that it had before for a record told twice.
-            head.next = head.next.max(written);
-            lost += 1;
-        }
-        if lost > 0 {
+        if gone {
+            tracing::error!(path = %path.display(), "the file of the records is gone; the box is told");
+        } else if lost > 0 {
             let aside = path.with_extension("damaged");
             tracing::error!(lines = lost, kept = %aside.display(), "records that can't be read; the box is told");
             fs::copy(path, aside)?;
+        }
+        if lost > 0 {
             head.dropped += lost;
             head.dropped_at = head.dropped_at.max(written);
         }
-        let spool = Self { path: path.into(), head, waiting };
+        let next = getrandom::u64().map_err(io::Error::other)? % NUMBERS;
+        let spool = Self { path: path.into(), head, waiting, next };
         spool.rewrite()?;
-        Ok(spool)
+        Ok((spool, gone))
     }
 
     /// Keeps a record; `make` is given its number. On the disk when this returns.
     pub(crate) fn push(&mut self, make: impl FnOnce(u64) -> Report) -> io::Result<()> {
-        let report = make(self.head.next);
-        self.head.next += 1;
-        if self.waiting.len() >= CAPACITY {
-            let over = self.waiting.len() + 1 - CAPACITY;
-            self.head.dropped_at =
-                self.waiting.drain(..over).map(|gone| gone.at).fold(self.head.dropped_at, Millis::max);
-            self.head.dropped += u64::try_from(over).unwrap_or(0);
-            self.waiting.push_back(report);
-            return self.rewrite();
-        }
+        let report = make(self.next);
+        self.next += 1;
         let mut line = serde_json::to_vec(&report)?;
         line.push(b'\n');
-        self.waiting.push_back(report);
+        if let Some(gone) = self.waiting.push(report) {
+            self.head.dropped += 1;
+            if Shelf::of(&gone.fact) == Shelf::Minutes {
+                self.head.dropped_at = self.head.dropped_at.max(gone.at);
+            }
+            return self.rewrite();
+        }
         let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
         file.write_all(&line)?;
         file.sync_data()
     }
 
-    /// The oldest, at most `most`.
+    /// The next to be delivered, at most `most`.
     pub(crate) fn batch(&self, most: usize) -> Vec<Report> {
-        self.waiting.iter().take(most).cloned().collect()
+        self.waiting.batch(most)
     }
 
-    /// The box has acknowledged all up to this number.
-    pub(crate) fn done(&mut self, last: u64) -> io::Result<()> {
-        self.waiting.retain(|report| report.id > last);
+    /// The box has acknowledged these.
+    pub(crate) fn done(&mut self, delivered: &[Report]) -> io::Result<()> {
+        self.waiting.done(&delivered.iter().map(|report| report.id).collect::<BTreeSet<u64>>());
         self.rewrite()
     }
 
@@ -114,7 +119,7 @@ impl Spool {
         self.head.dropped
     }
 
-    /// Time of the newest record that was ever dropped; 0 if none was.
+    /// Time of the newest record of use that was ever dropped; 0 if none was.
     pub(crate) fn dropped_at(&self) -> Millis {
         self.head.dropped_at
     }
@@ -136,7 +141,7 @@ impl Spool {
     fn rewrite(&self) -> io::Result<()> {
         let mut text = serde_json::to_vec(&self.head)?;
         text.push(b'\n');
-        for report in &self.waiting {
+        for report in self.waiting.iter() {
             serde_json::to_writer(&mut text, report)?;
             text.push(b'\n');
         }
@@ -162,57 +167,107 @@ mod tests {
         Report { id, at: 5, place: Place::Home, fact: Fact::ReportedSite {} }
     }
 
+    fn open(path: &Path) -> Spool {
+        let (spool, gone) = Spool::open(path, 9).unwrap();
+        assert!(!gone);
+        spool
+    }
+
+    fn ids(spool: &Spool) -> Vec<u64> {
+        spool.batch(9).iter().map(|report| report.id).collect()
+    }
+
     #[test]
     fn records_outlive_a_restart_and_half_a_line_and_no_number_comes_twice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let mut spool = Spool::open(&path).unwrap();
+        Spool::create(&path).unwrap();
+        let mut spool = open(&path);
         for _ in 0..3 {
             spool.push(report).unwrap();
         }
-        spool.done(0).unwrap();
+        let told = spool.batch(9);
+        spool.done(&told[..1]).unwrap();
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"id\":3,\"at\":").unwrap();
-        let mut again = Spool::open(&path).unwrap();
-        assert_eq!(again.batch(9), [report(1), report(2)]);
-        again.done(2).unwrap();
-        let mut empty = Spool::open(&path).unwrap();
+        let mut again = open(&path);
+        assert_eq!(again.batch(9), told[1..]);
+        assert_eq!(again.dropped(), 0);
+        again.done(&told).unwrap();
+        let mut empty = open(&path);
         empty.push(report).unwrap();
-        assert_eq!(empty.batch(9), [report(3)], "numbers go on");
+        assert!(ids(&empty).len() == 1 && told.iter().all(|before| before.id != ids(&empty)[0]), "no number twice");
     }
 
     #[test]
-    fn damaged_lines_are_told_as_dropped_and_the_numbers_go_on() {
+    fn a_file_that_is_gone_or_of_before_takes_no_new_record_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let mut spool = Spool::open(&path).unwrap();
+        Spool::create(&path).unwrap();
+        let before = fs::read(&path).unwrap();
+        let mut spool = open(&path);
+        spool.push(report).unwrap();
+        let known = ids(&spool);
+        fs::remove_file(&path).unwrap();
+        let (mut spool, gone) = Spool::open(&path, 77).unwrap();
+        assert_eq!((gone, spool.dropped(), spool.dropped_at()), (true, 1, 77), "a gap that the box is told of");
+        spool.push(report).unwrap();
+        assert_ne!(ids(&spool), known, "the box would take it for told already");
+        fs::write(&path, before).unwrap();
+        let mut spool = open(&path);
+        spool.push(report).unwrap();
+        assert_ne!(ids(&spool), known, "put back as it was before");
+    }
+
+    #[test]
+    fn damaged_lines_are_told_as_dropped_and_no_number_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        Spool::create(&path).unwrap();
+        let mut spool = open(&path);
         for _ in 0..3 {
             spool.push(report).unwrap();
         }
+        let told = spool.batch(9);
         let damage = |line: usize| {
             let text = fs::read_to_string(&path).unwrap();
             let lines = text.lines().enumerate().map(|(n, kept)| if n == line { "\0\0\0" } else { kept });
             fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-            Spool::open(&path).unwrap()
+            open(&path)
         };
         let spool = damage(2);
-        assert_eq!((spool.batch(9), spool.dropped(), spool.dropped_at() > 5), (vec![report(0), report(2)], 1, true));
+        let left = vec![told[0].clone(), told[2].clone()];
+        assert_eq!((spool.batch(9), spool.dropped(), spool.dropped_at() > 5), (left, 1, true));
         assert_eq!(fs::read_to_string(path.with_extension("damaged")).unwrap().lines().nth(2), Some("\0\0\0"));
         let mut spool = damage(0);
-        spool.done(2).unwrap();
+        spool.done(&told).unwrap();
         spool.push(report).unwrap();
-        assert!(spool.batch(1)[0].id > 3, "no number that the box has had");
+        assert!(told.iter().all(|before| before.id != ids(&spool)[0]), "no number that the box has had");
     }
 
     #[test]
-    fn a_full_spool_drops_the_oldest_and_says_so() {
+    fn a_full_shelf_drops_its_oldest_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(&folder.path().join(FILE)).unwrap();
-        spool.waiting = (0..u64::try_from(CAPACITY).unwrap()).map(report).collect();
-        spool.head.next = u64::try_from(CAPACITY).unwrap();
+        let path = folder.path().join(FILE);
+        Spool::create(&path).unwrap();
+        let mut spool = open(&path);
+        let of = |fact: Fact| move |id| Report { id, at: 5, place: Place::Home, fact };
+        let minute = || of(Fact::Active { seconds: 60 });
+        let refusal = || of(Fact::Blocked { rule: "R-POL-3".into(), category: None, times: 240 });
         spool.push(report).unwrap();
-        assert_eq!((spool.len(), spool.dropped(), spool.batch(1)), (CAPACITY, 1, vec![report(1)]));
-        spool.told_dropped(1).unwrap();
-        assert_eq!((spool.dropped(), spool.dropped_at()), (0, 5));
+        for id in 0..u64::try_from(Shelf::Refusals.capacity()).unwrap() {
+            spool.waiting.push(refusal()(id));
+        }
+        spool.push(refusal()).unwrap();
+        assert_eq!((spool.dropped(), spool.dropped_at()), (1, 0), "the minutes are whole");
+        for id in 0..u64::try_from(Shelf::Minutes.capacity()).unwrap() {
+            spool.waiting.push(minute()(id));
+        }
+        spool.push(minute()).unwrap();
+        assert_eq!((spool.dropped(), spool.dropped_at()), (2, 5));
+        assert_eq!(spool.batch(1)[0].fact, Fact::ReportedSite {});
+        spool.told_dropped(2).unwrap();
+        let again = open(&path);
+        assert_eq!((again.dropped(), again.dropped_at(), again.len()), (0, 5, spool.len()));
     }
 }

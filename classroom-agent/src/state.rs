@@ -7,14 +7,17 @@ use std::{
 };
 
 use appliance_core::{
-    agent::{Contact, Jump, JumpWatch, Meter, Orders, Program, Report, Situation, Use, accept, judge},
-    policy::{Consent, Decision, Lesson, Policy},
+    agent::{
+        Contact, Jump, JumpWatch, Meter, Orders, Program, RefusalCount, Report, Situation, Use, accept, judge,
+        unreadable,
+    },
+    policy::{Decision, Lesson, Policy},
     usage::{Fact, Place},
 };
 use classroom_protocol::{
     Millis,
     agent::Signed,
-    policy::{self, DeviceState, Document, Link},
+    policy::{self, Link},
 };
 
 use crate::{
@@ -59,8 +62,10 @@ pub(crate) struct State {
     pub(crate) identity: Identity,
     pub(crate) orders: Orders,
     pub(crate) policy: Policy,
-    /// The orders are the box's; else the strict standard until the box is met.
+    /// The orders are the box's; else nothing opens until the box brings them again.
     pub(crate) signed: bool,
+    /// As the box signed them: files that are damaged while the agent runs are written anew.
+    kept: Option<Signed>,
     pub(crate) situation: Situation,
     pub(crate) spool: Spool,
     pub(crate) refusals: VecDeque<Refusal>,
@@ -74,6 +79,8 @@ pub(crate) struct State {
     pub(crate) idle: Option<Millis>,
     servers: Vec<SocketAddr>,
     meter: Meter,
+    counted: RefusalCount,
+    reported_at: Option<Millis>,
     jumps: JumpWatch,
     seen: BTreeSet<(u32, u64)>,
     keep: Keep,
@@ -91,35 +98,29 @@ pub(crate) struct Asked {
     /// The name belongs to a platform whose hours are counted.
     pub(crate) platform: bool,
     pub(crate) servers: Vec<SocketAddr>,
+    /// When it was asked, by the device's clock.
+    pub(crate) now: Millis,
 }
 
 impl State {
-    /// Opens what is kept. Orders that are not good are told and replaced by the strict standard.
+    /// Opens what is kept. Orders that are not good are told and replaced by their copy; without one nothing opens.
     pub(crate) fn open(keep: Keep, identity: Identity, clock: Clock) -> anyhow::Result<Self> {
-        let spool = Spool::open(&keep.path(crate::spool::FILE))?;
-        let kept = keep.orders().and_then(|signed| {
-            let signed = signed.ok_or_else(|| anyhow::anyhow!("the orders are not there"))?;
-            let text = trust::checked(&signed, &identity.orders_key)?;
-            Ok(accept(text, &identity.device, identity.newest)?)
-        });
-        let mut bad = false;
-        let (orders, policy, signed) = match kept {
-            Ok((orders, policy)) => (orders, policy, true),
-            Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "the kept orders are not good: the strict standard applies"
-                );
-                bad = true;
-                let (orders, policy) = strict(&identity.device)?;
-                (orders, policy, false)
+        let (spool, gone) = Spool::open(&keep.path(crate::spool::FILE), clock.now())?;
+        let (kept, damaged) = kept_orders(&keep, &identity);
+        let (kept, orders, policy) = match kept {
+            Some((signed, orders, policy)) => (Some(signed), orders, policy),
+            None => {
+                tracing::error!("no orders can be read: nothing opens until the box brings them again");
+                let (orders, policy) = unreadable(&identity.device)?;
+                (None, orders, policy)
             }
         };
         let mut state = Self {
             identity,
             orders,
             policy,
-            signed,
+            signed: kept.is_some(),
+            kept,
             situation: Situation::unknown(),
             spool,
             refusals: VecDeque::new(),
@@ -130,13 +131,18 @@ impl State {
             idle: None,
             servers: vec![],
             meter: Meter::default(),
+            counted: RefusalCount::default(),
+            reported_at: None,
             jumps: JumpWatch::default(),
             seen: BTreeSet::new(),
             keep,
             clock,
         };
-        if bad {
+        if damaged {
             state.tampered("orders");
+        }
+        if gone {
+            state.tampered("records");
         }
         Ok(state)
     }
@@ -157,9 +163,12 @@ impl State {
         }
     }
 
-    /// Something was done to the agent: the school is told, nothing else follows.
+    /// Something was done to the agent: the school is told, nothing else follows. The same within a minute is told once.
     pub(crate) fn tampered(&mut self, what: &str) {
         let now = self.now();
+        if self.told.iter().any(|(at, before)| before == what && at.abs_diff(now) < SAME) {
+            return;
+        }
         tracing::warn!(what, "changed since the last look; the school is told");
         self.told.push_back((now, what.to_owned()));
         if self.told.len() > SHOWN {
@@ -168,9 +177,13 @@ impl State {
         self.record(now, Fact::Tampered { what: what.to_owned() });
     }
 
-    /// The student tells of a bad site (R-POL-19). No address is asked for or kept.
+    /// The student tells of a bad site (R-POL-19). No address is asked for or kept. A second tap tells of the same.
     pub(crate) fn report_site(&mut self) {
         let now = self.now();
+        if self.reported_at.is_some_and(|before| before.abs_diff(now) < SAME) {
+            return;
+        }
+        self.reported_at = Some(now);
         self.record(now, Fact::ReportedSite {});
     }
 
@@ -197,11 +210,17 @@ impl State {
         if again {
             return;
         }
-        let fact = Fact::Blocked { rule: refusal.decision.rule.to_string(), category: None };
-        self.record(refusal.at, fact);
+        let counted = self.counted.refused(&refusal.decision.rule.to_string(), refusal.at);
+        self.keep_refusals(counted);
         self.refusals.push_back(refusal);
         if self.refusals.len() > SHOWN {
             self.refusals.pop_front();
+        }
+    }
+
+    fn keep_refusals(&mut self, counted: impl IntoIterator<Item = (Millis, Fact)>) {
+        for (at, fact) in counted {
+            self.record(at, fact);
         }
     }
 
@@ -222,7 +241,7 @@ impl State {
                 self.used(ended);
             }
         }
-        Asked { decision, platform: platform.is_some(), servers: self.servers.clone() }
+        Asked { decision, platform: platform.is_some(), servers: self.servers.clone(), now }
     }
 
     /// Time has passed.
@@ -235,6 +254,8 @@ impl State {
         }
         let uses = self.meter.look(now, idle);
         self.used(uses);
+        let counted = self.counted.look(now);
+        self.keep_refusals(counted);
     }
 
     /// The programs that run: those that are refused and new, and whether they are to be ended.
@@ -273,9 +294,7 @@ impl State {
         }
         if next.place() != self.situation.place() {
             tracing::info!(place = ?next.place(), ?contact, "the device is elsewhere");
-            let now = self.now();
-            let uses = self.meter.close(now);
-            self.used(uses);
+            self.close();
         }
         self.situation = next;
         self.look_again();
@@ -286,8 +305,7 @@ impl State {
     /// # Errors
     /// Why they are not; the device goes on with what it has.
     pub(crate) fn take(&mut self, signed: &Signed) -> anyhow::Result<()> {
-        let text = trust::checked(signed, &self.identity.orders_key)?;
-        let (orders, policy) = accept(text, &self.identity.device, self.identity.newest)?;
+        let (orders, policy) = read_orders(signed, &self.identity)?;
         self.keep.save_orders(signed)?;
         if orders.version != self.identity.newest {
             self.identity.newest = orders.version;
@@ -295,6 +313,7 @@ impl State {
         }
         tracing::info!(version = orders.version, revision = orders.document.revision, "new orders");
         (self.orders, self.policy, self.signed) = (orders, policy, true);
+        self.kept = Some(signed.clone());
         self.look_again();
         Ok(())
     }
@@ -314,13 +333,14 @@ impl State {
         }
     }
 
-    /// The device's orders file is not what it was.
-    pub(crate) fn orders_file_is_good(&self) -> bool {
-        !self.signed
-            || self.keep.orders().ok().flatten().is_some_and(|signed| {
-                let text = trust::checked(&signed, &self.identity.orders_key);
-                text.is_ok_and(|text| accept(text, &self.identity.device, self.identity.newest).is_ok())
-            })
+    /// Whether both files of the orders are what they were. What is not is written anew.
+    pub(crate) fn orders_files_are_good(&self) -> bool {
+        let Some(signed) = &self.kept else { return true };
+        let (good, damaged) = kept_orders(&self.keep, &self.identity);
+        if good.is_none() {
+            rewrite(&self.keep, signed);
+        }
+        !damaged
     }
 
     /// Name servers of the network.
@@ -331,32 +351,49 @@ impl State {
         }
     }
 
-    /// Ends what is in use: the agent stops.
+    /// Ends what is in use: the agent stops, or the device goes elsewhere.
     pub(crate) fn close(&mut self) {
         let now = self.now();
         let uses = self.meter.close(now);
         self.used(uses);
+        let counted = self.counted.close();
+        self.keep_refusals(counted);
     }
 }
 
-/// What applies without good orders: the school's standard, for a device whose papers are not known to be in order.
-fn strict(device: &str) -> anyhow::Result<(Orders, Policy)> {
-    let document = Document::standard()?;
-    let orders = Orders {
-        schema: Orders::SCHEMA,
-        version: 0,
-        issued_at: 0,
-        device: device.to_owned(),
-        state: DeviceState::Lent,
-        consent: Some(Consent::Given),
-        guardian: vec![],
-        exceptions: vec![],
-        end_programs: false,
-        home_addresses: vec![],
-        document: document.clone(),
-    };
-    let policy = Policy::new(document).map_err(|found| anyhow::anyhow!("the standard rules: {found:?}"))?;
-    Ok((orders, policy))
+/// The kept orders that are good, and whether a file of them was damaged or is gone; then it is written anew from the
+/// other one, if that is good. A device that was enrolled before there was a copy has none: nothing was done to it.
+fn kept_orders(keep: &Keep, identity: &Identity) -> (Option<(Signed, Orders, Policy)>, bool) {
+    let [first, copy] = keep.orders();
+    let is_first_there = matches!(first, Ok(Some(_)));
+    let mut damaged = !is_first_there || copy.is_err();
+    let mut incomplete = matches!(copy, Ok(None));
+    let mut good = None;
+    for signed in [first, copy].into_iter().flatten().flatten() {
+        match read_orders(&signed, identity) {
+            Ok((orders, policy)) => good = good.or(Some((signed, orders, policy))),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a file of the orders is not good");
+                damaged = true;
+            }
+        }
+    }
+    incomplete |= damaged;
+    if incomplete && let Some((signed, ..)) = &good {
+        rewrite(keep, signed);
+    }
+    (good, damaged)
+}
+
+fn rewrite(keep: &Keep, orders: &Signed) {
+    if let Err(error) = keep.save_orders(orders) {
+        tracing::error!(error = format!("{error:#}"), "the orders can't be written anew");
+    }
+}
+
+fn read_orders(signed: &Signed, identity: &Identity) -> anyhow::Result<(Orders, Policy)> {
+    let text = trust::checked(signed, &identity.orders_key)?;
+    Ok(accept(text, &identity.device, identity.newest)?)
 }
 
 impl Shared {
@@ -371,5 +408,125 @@ impl Shared {
     /// A question for a name.
     pub(crate) fn asked(&self, name: &str) -> Asked {
         self.lock().asked(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use appliance_core::policy::{Document, Window};
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use classroom_protocol::policy::{Consent, DeviceState};
+    use std::fs;
+
+    use super::*;
+
+    /// Monday 2026-11-23, 22:00 in Taipei.
+    const LATE: Millis = 1_795_442_400_000;
+
+    /// A device that was enrolled, with a guardian who allows 19:00 to 21:00.
+    fn enrolled(folder: &std::path::Path) -> (Keep, Identity) {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let orders = Orders {
+            schema: Orders::SCHEMA,
+            version: 7,
+            issued_at: 5,
+            device: "K7Q".into(),
+            state: DeviceState::Lent,
+            consent: Some(Consent::Given),
+            guardian: vec![Window { days: (1..=7).collect(), from: 19 * 60, to: 21 * 60 }],
+            exceptions: vec![],
+            end_programs: false,
+            home_addresses: vec![],
+            document: Document::standard().unwrap(),
+        };
+        let text = serde_json::to_string(&orders).unwrap();
+        let signature = STANDARD.encode(pair.sign(text.as_bytes()).as_ref());
+        let identity = Identity {
+            device: "K7Q".into(),
+            authority: String::new(),
+            certificate: String::new(),
+            key: String::new(),
+            orders_key: STANDARD.encode(pair.public_key().as_ref()),
+            newest: 7,
+            met_at: vec![],
+        };
+        let keep = Keep::open(folder).unwrap();
+        keep.save_orders(&Signed { text, signature }).unwrap();
+        Spool::create(&keep.path(crate::spool::FILE)).unwrap();
+        (keep, identity)
+    }
+
+    fn start(folder: &std::path::Path) -> State {
+        let (keep, identity) = (Keep::open(folder).unwrap(), enrolled(&folder.join("other")).1);
+        let clock = folder.join("clock");
+        fs::write(&clock, LATE.to_string()).unwrap();
+        State::open(keep, identity, Clock(Some(clock))).unwrap()
+    }
+
+    fn told(state: &State) -> Vec<&str> {
+        state.told.iter().map(|(_, what)| what.as_str()).collect()
+    }
+
+    fn rule(state: &mut State, name: &str) -> String {
+        state.asked(name).decision.unwrap().rule.to_string()
+    }
+
+    #[test]
+    fn a_damaged_or_deleted_file_of_the_orders_loosens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keep, _) = enrolled(folder.path());
+        let mut state = start(folder.path());
+        assert_eq!((rule(&mut state, "adl.edu.tw"), told(&state)), ("R-POL-12".into(), vec![]));
+        for (name, damage) in [("orders.json", None), ("orders.copy.json", Some("\0")), ("orders.json", Some("{}"))] {
+            let file = keep.path(name);
+            damage.map_or_else(|| fs::remove_file(&file), |text| fs::write(&file, text)).unwrap();
+            assert!(!state.orders_files_are_good() && state.orders_files_are_good(), "told, and mended: {name}");
+            damage.map_or_else(|| fs::remove_file(&file), |text| fs::write(&file, text)).unwrap();
+            let mut again = start(folder.path());
+            assert_eq!(rule(&mut again, "adl.edu.tw"), "R-POL-12", "the guardian's hours go on without {name}");
+            assert!(again.signed && told(&again) == ["orders"], "{:?}", again.told);
+        }
+        for name in ["orders.json", "orders.copy.json"] {
+            fs::remove_file(keep.path(name)).unwrap();
+        }
+        assert!(!state.orders_files_are_good() && state.orders_files_are_good(), "both, while it runs");
+        fs::remove_file(keep.path("orders.copy.json")).unwrap();
+        assert_eq!(told(&start(folder.path())), [] as [&str; 0], "enrolled before there was a copy");
+    }
+
+    #[test]
+    fn without_any_orders_nothing_opens_and_the_page_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keep, _) = enrolled(folder.path());
+        for name in ["orders.json", "orders.copy.json"] {
+            fs::remove_file(keep.path(name)).unwrap();
+        }
+        let mut state = start(folder.path());
+        assert!(!state.signed && told(&state) == ["orders"]);
+        for name in ["adl.edu.tw", "example.com", "www.roblox.com"] {
+            assert_eq!(rule(&mut state, name), "R-POL-2", "{name}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_counted_and_a_lost_file_of_records_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keep, _) = enrolled(folder.path());
+        let mut state = start(folder.path());
+        for n in 0..500 {
+            rule(&mut state, &format!("host-{n}.example"));
+        }
+        state.report_site();
+        state.report_site();
+        assert_eq!(state.spool.len(), 1, "one report; the minute of the refusals is not over");
+        state.close();
+        let all = state.spool.batch(9);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[1].fact, Fact::Blocked { rule: "R-POL-12".into(), category: None, times: 500 });
+        fs::remove_file(keep.path(crate::spool::FILE)).unwrap();
+        let state = start(folder.path());
+        assert_eq!((told(&state), state.spool.dropped()), (vec!["records"], 1));
     }
 }

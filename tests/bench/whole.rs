@@ -75,7 +75,7 @@ fn one() -> Result<(f64, String)> {
     let names_ns = lan.machine("names", NAMES_ABOVE)?;
     let above = Lan::address(NAMES_ABOVE);
     let _above = NameServer::start(&names_ns, above, above, 3600)?;
-    let outside = Outside::new(&lan, BOX)?;
+    let outside = Outside::new(&lan)?;
     let origin_at = hub_ns.tasks()?;
     let origin = origin_at.run(Origin::start())?;
     origin.put_bytes("/lesson.mp4", noise(1, VIDEO), "\"a\"");

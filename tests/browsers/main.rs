@@ -9,5 +9,7 @@ mod interop;
 mod library;
 mod month;
 mod panel_page;
+mod record;
 mod school;
 mod tablets;
+mod told;

@@ -1,11 +1,14 @@
 //! The school office, through its page: a list is imported, papers are signed, a device goes out and comes back.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result};
 use classroom_protocol::catalogue::Lang;
 use fantoccini::Locator;
-use harness::{browser::Options, hub::Hub, pages::Page, panel::shot, people::PASSWORD};
+use harness::{browser::Options, hub::Hub, pages::Page, panel::shot, people::PASSWORD, wait::wait_for};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -156,5 +159,58 @@ async fn from_the_list_to_the_loan_and_back() -> Result<()> {
     // The first question is who is signed in: nobody.
     let said: Vec<String> = page.browser.console().await?.into_iter().filter(|line| !line.contains("401")).collect();
     assert_eq!(said, Vec::<String>::new());
+    Ok(())
+}
+
+/// The width that the page takes beyond the screen.
+const BEYOND: &str = "document.documentElement.scrollWidth - innerWidth";
+
+#[tokio::test]
+async fn the_office_reviews_what_was_refused_and_what_staff_did() -> Result<()> {
+    let hub = Hub::start().await?;
+    let staff = hub.teacher().await?;
+    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    // The longest name of a host, and more lines than a page has.
+    let long = [["a"; 60].concat(), ["b"; 60].concat(), ["c"; 60].concat(), ["d"; 60].concat()].join(".");
+    let names =
+        (0..520).map(|n| (now - n, if n % 5 == 0 { format!("{long}.tw") } else { format!("game-{n}.example") }));
+    harness::notices::refuse(&hub, names)?;
+    wait_for("the record", SOON, async || {
+        let lines: Value = staff.get("/api/policy/log").await?.json()?;
+        anyhow::ensure!(lines.as_array().is_some_and(|lines| lines.len() == 500), "not all yet");
+        Ok(())
+    })
+    .await?;
+    for (size, name) in [((1280, 800), "school-record"), (PHONE, "school-record-phone")] {
+        let page =
+            Page::open(&hub.base(), "/school#tab=record", Lang::ZhHantTw, Options { size, ..Options::default() })
+                .await?;
+        page.browser.type_into("input[name=username]", "wang", SOON).await?;
+        page.browser.type_into("input[name=password]", PASSWORD, SOON).await?;
+        page.tap("teach.sign-in").await?;
+        page.sees("school.record-noted").await?;
+        page.sees_words("game-519.example").await?;
+        let there = page.browser.eval("document.body.innerText.includes('game-1.example')").await?;
+        assert_eq!(there, json!(false), "the oldest come with the next page");
+        page.browser.screenshot(shot(name)?).await?;
+        anyhow::ensure!(
+            page.browser.eval(BEYOND).await?.as_i64() <= Some(0),
+            "{name}: the page is wider than the screen"
+        );
+        page.tap("school.record-older").await?;
+        page.sees_words("game-1.example").await?;
+        page.tap("school.record-audit").await?;
+        page.sees("school.did-read-network-access").await?;
+        page.browser.screenshot(shot(&format!("{name}-audit"))?).await?;
+        anyhow::ensure!(
+            page.browser.eval(BEYOND).await?.as_i64() <= Some(0),
+            "{name}: the audit is wider than the screen"
+        );
+        // A device that nobody has, and a day without anything.
+        page.tap("school.record-access").await?;
+        page.browser.type_into("input[list=devices]", "ZZZZ ZZZZ", SOON).await?;
+        page.tap("school.record-look").await?;
+        page.sees("school.record-none").await?;
+    }
     Ok(())
 }

@@ -129,7 +129,7 @@ impl Classroom {
         let lan = Lan::new()?;
         let (hub_ns, panel_ns) = (lan.machine("hub", BOX)?, lan.machine("panel", PANEL)?);
         let (class_ns, tablet_ns) = (lan.machine("class", CLASS)?, lan.machine("tablet", TABLET)?);
-        let outside = Outside::new(&lan, BOX)?;
+        let outside = Outside::new(&lan)?;
         let world = World::new(&outside.internet)?;
         let asks = AsksAt::new(&tablet_ns, Lan::address(BOX))?;
         let device = Device::new(&lan, DEVICE, Lan::address(BOX))?;

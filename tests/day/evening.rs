@@ -119,7 +119,14 @@ impl Classroom {
             let verb = statement["verb"]["id"].as_str().context("a verb")?;
             *kinds.entry(verb.rsplit('/').next().unwrap_or(verb).to_owned()).or_default() += 1;
         }
-        note(&format!("{waiting} waited, {sent} are upstream, {stayed} alarms of the device stay here: {kinds:?}"));
+        let hub = &self.hub;
+        let alarms: Vec<Value> = self
+            .hub_ns
+            .block_on(|| async { hub.anyone()?.sign_in("wang").await?.get("/api/school/alarms").await?.json() })??;
+        ensure!(alarms.len() as u64 == stayed, "a person sees what stays here: {alarms:?}");
+        note(&format!(
+            "{waiting} waited, {sent} are upstream, {stayed} alarms of the device stay here for the office: {kinds:?}"
+        ));
         Ok(())
     }
 

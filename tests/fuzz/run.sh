@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=$1
 shift
 targets=("$@")
-((${#targets[@]})) || targets=(sdp datagram rtp_payload token json config card range manifest policy names)
+((${#targets[@]})) || targets=(sdp datagram rtp_payload token json config card range manifest policy names proxied)
 # libFuzzer's coverage, which the compiler has on every channel. Only ours and what it calls is built with it.
 coverage="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1"
 for argument in level=4 inline-8bit-counters pc-table trace-compares; do

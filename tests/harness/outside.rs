@@ -34,7 +34,8 @@ const RELAY_NAME: &str = "turn.example";
 const SECRET: &str = "a-secret-of-the-test-only";
 /// The translators' addresses and those of the internet towards them.
 const SCHOOL_OUT: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 2)];
-const HOME_OUT: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
+/// The second is the home's address in the world.
+pub const HOME_OUT: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 2)];
 const HOME: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 1), Ipv4Addr::new(192, 168, 1, 2)];
 /// The school's translator on the school's network: where machines of a [`Lan`] send what is not theirs.
 const ROUTER: u8 = 253;
@@ -77,8 +78,8 @@ fn recipe(path: &str, words: &[(&str, &str)]) -> Result<String> {
 }
 
 impl Outside {
-    /// Joins the school's network with a gateway and a home. `box_at`: the box's number on the network.
-    pub fn new(lan: &Lan, box_at: u8) -> Result<Self> {
+    /// Joins the school's network with a gateway and a home.
+    pub fn new(lan: &Lan) -> Result<Self> {
         let router = lan.machine("router", ROUTER)?;
         let (internet, home_router, home) = (Ns::new("internet")?, Ns::new("homenat")?, Ns::new("home")?);
         router.ip("route del default")?;
@@ -105,7 +106,7 @@ impl Outside {
         let asks = AsksAt::new(&home, HOME[0])?;
         let (gateway, _names, _asks) = (Vec::new(), names, asks);
         let mut outside = Self { gateway, _names, _asks, folder, relay, home, home_router, internet, router };
-        outside.write_files(Lan::address(box_at))?;
+        outside.write_files()?;
         outside.start_gateway()?;
         Ok(outside)
     }
@@ -114,7 +115,7 @@ impl Outside {
         self.folder.join(name).display().to_string()
     }
 
-    fn write_files(&self, box_at: Ipv4Addr) -> Result<()> {
+    fn write_files(&self) -> Result<()> {
         let write = |name: &str, text: &str| fs::write(self.folder.join(name), text).context(name.to_owned());
         let (certificate, key) = self.relay.certificate();
         write("relay.pem", certificate)?;
@@ -151,8 +152,7 @@ impl Outside {
                 self.file("sshd.pid")
             ),
         )?;
-        let box_at = format!("{box_at}:8443");
-        let words = [("GATEWAY-NAME", at.as_str()), ("User tunnel", "User root"), ("127.0.0.1:443", box_at.as_str())];
+        let words = [("GATEWAY-NAME", at.as_str()), ("User tunnel", "User root")];
         write("config", &recipe("image/gateway/box/tunnel.config", &words)?)
     }
 
@@ -171,7 +171,8 @@ impl Outside {
     /// `[home]` of the box's `box.toml`.
     pub fn box_config(&self) -> String {
         format!(
-            "[home]\nurl = \"https://{ROOM_NAME}\"\nstun = \"{GATEWAY}:3478\"\nsecret_file = \"{}\"\n\
+            "[home]\nlisten = [\"127.0.0.1:8444\"]\nurl = \"https://{ROOM_NAME}\"\nstun = \"{GATEWAY}:3478\"\n\
+             secret_file = \"{}\"\n\
              relays = [\"turn:{GATEWAY}:3478?transport=udp\", \"turns:{RELAY_NAME}:443?transport=tcp\"]\n",
             self.file("turn.secret")
         )
@@ -215,12 +216,20 @@ impl Outside {
 
     /// Whether the room's page answers a home through the gateway.
     pub fn reaches_the_room(&self) -> Result<()> {
-        let mut curl = self.home.command("curl");
-        curl.args(["-sk", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", "--resolve"]);
-        curl.arg(format!("{ROOM_NAME}:443:{GATEWAY}")).arg(format!("https://{ROOM_NAME}/healthz"));
-        let code = String::from_utf8_lossy(&curl.output()?.stdout).into_owned();
+        let code = self.asks("/home", None)?;
         ensure!(code == "200", "through the gateway: {code}");
         Ok(())
+    }
+
+    /// The status of the answer that a home gets through the gateway, with a body of JSON by POST.
+    pub fn asks(&self, path: &str, body: Option<&str>) -> Result<String> {
+        let mut curl = self.home.command("curl");
+        curl.args(["-sk", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", "--resolve"]);
+        curl.arg(format!("{ROOM_NAME}:443:{GATEWAY}")).arg(format!("https://{ROOM_NAME}{path}"));
+        if let Some(body) = body {
+            curl.args(["-H", "content-type: application/json", "-d", body]);
+        }
+        Ok(String::from_utf8_lossy(&curl.output()?.stdout).into_owned())
     }
 
     /// From now on the home's line lets out TCP to port 443 and nothing else. Its router's name server answers still.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::{hub::program, netns::Ns, proc::Owned, wait::wait_for_blocking};
 
@@ -33,6 +34,14 @@ impl Resolver {
             command.args(["resolver", "--config"]).arg(home.join("box.toml")).stdout(output).stderr(errors);
         })?;
         Ok(Self { process, log })
+    }
+
+    /// Killed by the kernel, as a crash would; then started again.
+    pub fn crash(&mut self, ns: &Ns, home: &Path) -> Result<()> {
+        self.process.signal(Signal::SIGKILL)?;
+        let _ = self.process.child().wait();
+        *self = Self::start(ns, home)?;
+        Ok(())
     }
 
     /// Its pid, to be measured.

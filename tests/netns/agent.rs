@@ -4,7 +4,10 @@
 use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use classroom_protocol::catalogue::{Lang, text};
+use classroom_protocol::{
+    TeacherCommand, TeacherView,
+    catalogue::{Lang, text},
+};
 use harness::{
     device::{Device, PAGE},
     hub::{Hub, Options},
@@ -52,10 +55,10 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     let _names = NameServer::start(&home, ROUTER, WORLD, 3600)?;
 
     // At school: the office prepares the device, a person types the code.
-    let (mut hub, office, code, own) = hub_ns.block_on(|| async {
+    let (mut hub, office, code, own, class) = hub_ns.block_on(|| async {
         let hub = Hub::start_with(options(&hub_ns)).await?;
         let office = hub.teacher().await?;
-        school(&office).await?;
+        let class = school(&office).await?;
         let view: Value = office.get("/api/school").await?.json()?;
         let own = view["devices"][0]["code"].as_str().context("a code")?.to_owned();
         let hours = json!({ "hours": [{ "days": [1, 2, 3, 4, 5, 6, 7], "from": 19 * 60, "to": 21 * 60 }] });
@@ -64,12 +67,13 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
         office.send(request).await?.done()?;
         let issued: Value = office.post("/api/school/agents", &json!({ "device": own })).await?.json()?;
         let code = issued["code"].as_str().context("the code")?.to_owned();
-        anyhow::Ok((hub, office, code, own))
+        anyhow::Ok((hub, office, code, own, class))
     })??;
     device.set_clock(MONDAY_EVENING)?;
     let wrong = format!("BBBBBBBBBB{}", &code.replace('-', "")[10..]);
     let (well, told) = device.say(&["enrol", &wrong, "--box", "10.77.0.1:8442"])?;
-    ensure!(!well && told.contains("Some(\"code\")"), "a wrong code: {told}");
+    let words = [Lang::ZhHantTw, Lang::En].map(|lang| text(lang, "agent.error.code"));
+    ensure!(!well && words.iter().all(|words| told.contains(words)), "a wrong code: {told}");
     let other = format!("{}AAAAAAAAAAAAAAAA", &code.replace('-', "")[..10]);
     let (well, told) = device.say(&["enrol", &other, "--box", "10.77.0.1:8442"])?;
     ensure!(!well && told.contains("not this device's box"), "another box's fingerprint: {told}");
@@ -140,9 +144,13 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     ensure!(before >= 4, "{before} records");
     device.power_cut()?;
     device.set_options("# someone was here\n")?;
+    // Without the file of the orders the guardian's hours are forgotten no more than before: there is a copy.
+    fs::remove_file(device.folder.join("state/orders.json"))?;
     device.start()?;
     device.sees("agent.told.config")?;
+    device.sees("agent.told.orders")?;
     device.sees("agent.place.home")?;
+    ensure!(device.page()?.contains("19:00–21:00"), "the guardian's hours are forgotten");
     ensure!(device.records() > before, "all records are still there, and one more");
     let memory = proc::memory(device.pid()?)?;
     println!(
@@ -173,6 +181,26 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     let kept = device.delivered("kept");
     ensure!(kept >= waiting, "{kept} of {waiting}");
     ensure!(device.delivered("known") == 0);
+    // A person is told: the teacher of the class, by name, and the office.
+    let told: TeacherView = hub_ns.block_on(|| async {
+        office.command(&TeacherCommand::StartLesson { class }).await?;
+        office.feed(None).await?.view("the report", |view: &TeacherView| !view.reports.is_empty()).await
+    })??;
+    let report = told.reports.first().context("a report")?;
+    ensure!(report.name == "王小明" && report.seat.number() == 1 && report.home, "{report:?}");
+    let alarms: Value = hub_ns.block_on(|| async { office.get("/api/school/alarms").await?.json() })??;
+    for what in ["reported-site", "config", "orders", "clock"] {
+        ensure!(alarms.to_string().contains(what), "{what} is not among {alarms}");
+    }
+    println!(
+        "the teacher is told: {} {}, at home; the office sees {} alarms",
+        report.seat,
+        report.name,
+        alarms.as_array().map_or(0, Vec::len)
+    );
+    // On a cable at school the page says what the rule says of it, and that the room decides.
+    let page = device.sees("agent.at-school")?;
+    ensure!(page.matches("R-POL-14").count() == 1, "one sentence of the network, not one a row: {page}");
     // A device whose disk forgot the acknowledgement delivers again.
     device.power_cut()?;
     fs::write(device.folder.join("state/records.jsonl"), copy)?;
@@ -184,6 +212,34 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     let known = device.delivered("known");
     ensure!(known >= waiting, "{known} of {waiting} were known: {}", device.log());
     println!("back at school: {kept} records kept once; delivered again: {known} known");
+    // With the file lost a new report is no old one: it arrives, and the gap is told.
+    device.power_cut()?;
+    fs::remove_file(device.folder.join("state/records.jsonl"))?;
+    let before = (device.delivered("kept"), device.delivered("known"));
+    device.start()?;
+    device.sees("agent.told.records")?;
+    wait_for_blocking("what was told after the loss", SOON, || {
+        let now = (device.delivered("kept"), device.delivered("known"));
+        ensure!(now.0 > before.0 && now.1 == before.1, "kept and known: {before:?}, then {now:?}");
+        let listed: Value = hub_ns.block_on(|| async { office.get("/api/school/agents").await?.json() })??;
+        ensure!(listed[0]["dropped"].as_u64() >= Some(1), "{listed}");
+        anyhow::Ok(())
+    })?;
+    // Without any orders nothing opens and the page says so; the box brings them again.
+    device.power_cut()?;
+    for file in ["orders.json", "orders.copy.json"] {
+        fs::remove_file(device.folder.join("state").join(file))?;
+    }
+    lan.unplug(&device.ns)?;
+    device.start()?;
+    device.sees("agent.standard")?;
+    device.sees("agent.hours.unknown")?;
+    let refused = device.answers(PLATFORM, &|said| said.contains("NXDOMAIN"))?;
+    ensure!(refused.contains("R-POL-2"), "{refused}");
+    lan.plug(&device.ns)?;
+    device.sees("agent.place.school")?;
+    ensure!(device.page()?.contains("19:00–21:00"), "the box has brought the orders again");
+    println!("records and orders lost: told, nothing swallowed, nothing loosened, mended by the box");
 
     // Orders from before are refused, and the office sees the device.
     let listed: Value = hub_ns.block_on(|| async { office.get("/api/school/agents").await?.json() })??;

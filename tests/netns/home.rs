@@ -20,7 +20,7 @@ use harness::{
     hub::{Hub, Options},
     load::Publisher,
     netns::{Lan, Ns},
-    outside::{Outside, Tunnel},
+    outside::{HOME_OUT, Outside, Tunnel},
     panel::Panel,
     people::Caller,
     proc::Owned,
@@ -69,7 +69,7 @@ impl Town {
     fn new(only_443: bool) -> Result<Self> {
         let lan = Lan::new()?;
         let (hub_ns, panel_ns) = (lan.machine("hub", HUB)?, lan.machine("panel", 2)?);
-        let outside = Outside::new(&lan, HUB)?;
+        let outside = Outside::new(&lan)?;
         if only_443 {
             outside.only_port_443()?;
         }
@@ -135,6 +135,30 @@ impl Town {
         })
     }
 
+    /// By the way of the homes a room code gives no seat and no password is asked for, however often someone tries; who is
+    /// in the room notices nothing of it, and the audit says from where the lesson was entered.
+    fn nothing_else_by_that_way(&self) -> Result<()> {
+        let join = serde_json::json!({ "code": self.code }).to_string();
+        let wrong = serde_json::json!({ "account": "wang", "password": "not the one" }).to_string();
+        let mut tries = vec![("/api/join", Some(join.as_str())), ("/teach", None), ("/join", None), ("/healthz", None)];
+        tries.extend([("/api/staff/sign-in", Some(wrong.as_str())); 6]);
+        for (path, body) in tries {
+            let status = self.outside.asks(path, body)?;
+            ensure!(status == "404", "{path} from home: {status}");
+        }
+        let home = HOME_OUT[1].to_string();
+        let (hub, code, teacher) = (&self.hub, &self.code, &self.teacher);
+        self.hub_ns.block_on(|| async {
+            let here = hub.anyone()?;
+            here.sign_in("wang").await.context("the box's own browser, after wrong passwords from a home")?;
+            here.join(code, 4).await.context("a student in the room, after tries from a home")?;
+            let audit: Vec<serde_json::Value> = teacher.get("/api/audit").await?.json()?;
+            let entered = audit.iter().find(|entry| entry["action"] == "home-join").context("no home in the audit")?;
+            ensure!(entered["place"] == home.as_str() && entered["who"] == "home-07", "{entered}");
+            Ok(())
+        })?
+    }
+
     /// The student raises the hand, the teacher opens the microphone, the student taps, and the panel plays the tone.
     fn speak(&self) -> Result<Duration> {
         let talk = Talk {
@@ -168,6 +192,7 @@ fn a_student_at_home_sees_hears_asks_and_speaks() -> Result<()> {
     println!("at home: the room's picture after {:?}, {age} ms old", began.elapsed());
     town.desk("the student at home", |view| view.marks.live)?;
     town.shot("home-room")?;
+    town.nothing_else_by_that_way()?;
 
     // The teacher's tap changes the picture; the session stays the same.
     let tasks = town.lan.machine("tablet", 10)?.tasks()?;

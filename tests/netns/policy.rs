@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use classroom_protocol::{
-    TeacherCommand,
+    Problem, TeacherCommand,
     catalogue::Lang,
-    policy::{Permission, Refused},
+    policy::{Document, Instead, ListFault, Permission, PolicyFiles, Refused},
 };
 use harness::{
     browser,
-    hub::{Hub, Options},
+    hub::{Hub, Options, program},
     netns::{Lan, Ns},
     pages::Page,
     panel::shot,
@@ -33,6 +33,8 @@ const TABLET: u8 = 10;
 const WORLD: u8 = 20;
 /// A teacher's tap counts within this time.
 const TAP: Duration = Duration::from_secs(2);
+/// What a tablet has been told is open it asks about again after so many seconds.
+const CLOSED_AGAIN: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A school: the box, one tablet, and the world with a name server and one web server for every name. The order of
@@ -103,6 +105,33 @@ impl School {
         Ok(began.elapsed())
     }
 
+    /// For how many seconds the tablet may keep the answer.
+    fn ttl(&self, name: &str) -> Result<u32> {
+        let answer = self.ask(&["+noall", "+answer", name])?;
+        let ttl = answer.split_whitespace().nth(1).and_then(|ttl| ttl.parse().ok());
+        ttl.with_context(|| format!("no TTL: {answer}"))
+    }
+
+    /// Browsers try https, and the box has no certificate for a game: it shows none at all. Its own pages it serves.
+    fn no_certificate_is_shown_for_it(&self) -> Result<()> {
+        let to_the_pages = "tcp dport 443 redirect to :8443";
+        self.hub_ns.nft(&format!(
+            "table ip pages {{\n chain in {{\n type nat hook prerouting priority -100\n {to_the_pages}\n }}\n}}"
+        ))?;
+        let open = |address: &str| -> Result<bool> {
+            let mut curl = self.tablet.command("curl");
+            Ok(curl.args(["-sk", "-m", "5", "-o", "/dev/null", address]).status()?.success())
+        };
+        ensure!(open(&format!("https://{}/healthz", Lan::address(BOX)))?, "the box's own pages by its address");
+        ensure!(!open("https://krunker.io/")?, "the box shows its certificate for a game");
+        Ok(())
+    }
+
+    /// What the office is told of the school's document and lists.
+    fn files(&self) -> Result<PolicyFiles> {
+        self.hub_ns.block_on(|| async { self.teacher.get("/api/policy/files").await?.json() })?
+    }
+
     fn tell(&self, command: TeacherCommand) -> Result<()> {
         self.hub_ns.block_on(|| self.teacher.command(&command))?
     }
@@ -124,7 +153,8 @@ fn refused(rule: &str) -> Vec<String> {
 
 #[test]
 fn a_game_is_refused_in_class_opened_by_a_tap_and_refused_again() -> Result<()> {
-    let mut school = School::new(60)?;
+    // The world's names are good for an hour: who keeps answers must not keep what the lesson has opened.
+    let mut school = School::new(3600)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
 
     // Before the lesson: learning, and nothing else.
@@ -163,10 +193,44 @@ fn a_game_is_refused_in_class_opened_by_a_tap_and_refused_again() -> Result<()> 
         anyhow::Ok(page)
     })?;
 
+    school.no_certificate_is_shown_for_it()?;
+    runtime.block_on(async {
+        let options = browser::Options { netns: Some(school.tablet.name().into()), ..browser::Options::default() };
+        let page = Page::open("http://krunker.io", "/", Lang::ZhHantTw, options).await?;
+        page.sees("policy.why-closed").await?;
+        let failed = page.browser.client.goto("https://krunker.io/").await;
+        page.browser.screenshot(shot("policy-https")?).await?;
+        let told = format!("{failed:?}");
+        ensure!(told.contains("ERR_CONNECTION_CLOSED") || told.contains("ERR_CONNECTION_RESET"), "{told}");
+        let says = page.browser.client.execute("return document.body.innerText", vec![]).await?.to_string();
+        ensure!(says.contains("ERR_CONNECTION_") && !says.contains("CERT"), "{says}");
+        println!("for https the browser says: {says}");
+        anyhow::Ok(())
+    })?;
+
+    // What no teacher opens is not said to be open.
+    for (what, rule) in [
+        (Permission::Category("harmful".into()), Some("R-POL-15")),
+        (Permission::Host("www.pornhub.com".into()), Some("R-POL-15")),
+        (Permission::Category("nope".into()), None),
+    ] {
+        let command = TeacherCommand::Permit { what, minutes: None };
+        let answer = school.hub_ns.block_on(|| school.teacher.post("/api/room/command", &command))??;
+        let problem: Problem = answer.problem()?;
+        ensure!(
+            problem.field.as_deref() == Some("what") && problem.rule.as_deref() == rule,
+            "{command:?}: {problem:?}"
+        );
+    }
+
     // The teacher's tap.
     let games = Permission::Category("games".into());
     school.tell(TeacherCommand::Permit { what: games, minutes: None })?;
     let opened = school.within(TAP, "krunker.io", &leads(WORLD))?;
+    let kept = school.ttl("krunker.io")?;
+    ensure!(kept <= CLOSED_AGAIN, "a tablet may keep what a permit opened for {kept} s");
+    let kept = school.ttl("zh.wikipedia.org")?;
+    ensure!(kept <= CLOSED_AGAIN, "a tablet may keep what the lesson opened for {kept} s");
     println!("the teacher's tap counted after {opened:?}");
     runtime.block_on(async {
         page.sees("policy.why-open").await?;
@@ -207,6 +271,58 @@ fn a_game_is_refused_in_class_opened_by_a_tap_and_refused_again() -> Result<()> 
 }
 
 #[test]
+fn what_the_school_has_closed_stays_closed_when_a_file_is_spoilt() -> Result<()> {
+    let mut school = School::new(3600)?;
+    let _code = school.hub_ns.block_on(|| school.teacher.start_lesson(30))??;
+    school.within(TAP, "zh.wikipedia.org", &leads(WORLD))?;
+    let folder = school.hub.home().join("data/policy");
+    let list = folder.join("lists/games.hosts");
+    let mut own = Document::standard()?;
+    own.revision = "本校".into();
+    own.categories.get_mut("games").context("games")?.hosts.push("closed-by-us.example".into());
+    fs::write(folder.join("document.json"), own.to_json()?)?;
+    fs::write(&list, "0.0.0.0 listed-by-us.example\n")?;
+    fs::write(folder.join("lists/game.hosts"), "0.0.0.0 misspelt.example\n")?;
+    school.within(PATIENCE, "closed-by-us.example", &refused("R-POL-3"))?;
+    school.within(PATIENCE, "listed-by-us.example", &refused("R-POL-3"))?;
+
+    // A typo, an error page in the list's place; then the power is cut.
+    fs::write(folder.join("document.json"), own.to_json()?.replace("\"rules\"", "\"rule\""))?;
+    fs::write(&list, "<!doctype html>\n<title>404 Not Found</title>\n")?;
+    let told = |school: &School| {
+        wait_for_blocking("the office to be told", PATIENCE, || {
+            let files = school.files()?;
+            let fault = |file: &str| files.lists.iter().find(|list| list.file == file).and_then(|list| list.fault);
+            let unused = files.unused.as_ref().context("of the document")?;
+            ensure!(unused.instead == Instead::LastGood && unused.reason.contains("rule"), "{unused:?}");
+            ensure!(files.revision == "本校", "{files:?}");
+            ensure!(fault("games.hosts") == Some(ListFault::Nonsense), "{files:?}");
+            ensure!(fault("game.hosts") == Some(ListFault::NoCategory), "{files:?}");
+            anyhow::Ok(())
+        })
+    };
+    told(&school)?;
+    let still_closed = |school: &School| {
+        school.within(TAP, "closed-by-us.example", &refused("R-POL-3"))?;
+        school.within(TAP, "listed-by-us.example", &refused("R-POL-3"))
+    };
+    still_closed(&school)?;
+    let (ns, hub) = (&school.hub_ns, &mut school.hub);
+    ns.block_on(|| hub.crash())??;
+    school.resolver.crash(&school.hub_ns, school.hub.home())?;
+    school.within(PATIENCE, "zh.wikipedia.org", &leads(WORLD))?;
+    told(&school)?;
+    still_closed(&school)?;
+    let mut doctor = school.hub_ns.command(program("appliance")?);
+    let doctor = doctor.args(["doctor", "--config"]).arg(school.hub.home().join("box.toml")).output()?;
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let says = ["document.json", "本校", "lists/games.hosts", "lists/game.hosts"];
+    ensure!(says.iter().all(|word| doctor.contains(word)), "{doctor}");
+    println!("{}", doctor.lines().filter(|line| line.contains("policy")).collect::<Vec<_>>().join("\n"));
+    Ok(())
+}
+
+#[test]
 fn a_million_names_a_dead_uplink_and_nonsense() -> Result<()> {
     let mut school = School::new(1)?;
     let _code = school.hub_ns.block_on(|| school.teacher.start_lesson(30))??;
@@ -219,8 +335,11 @@ fn a_million_names_a_dead_uplink_and_nonsense() -> Result<()> {
         writeln!(file, "0.0.0.0 site-{n}.games-of-the-world.example")?;
     }
     file.into_inner()?.sync_all()?;
+    // A game of another script: its name as DNS and lists have it.
+    fs::write(lists.join("games.domains"), "xn--fiqs8s.tw\n")?;
     fs::rename(lists.join("new"), lists.join("games.hosts"))?;
     let loaded = school.within(PATIENCE, "www.site-999999.games-of-the-world.example", &refused("R-POL-3"))?;
+    school.within(TAP, "www.xn--fiqs8s.tw", &refused("R-POL-3"))?;
     school.within(TAP, "site-1000000.games-of-the-world.example", &leads(WORLD))?;
     let after = memory(school.resolver.pid())?.resident;
     println!(

@@ -1,6 +1,6 @@
 //! R-DATA-5: a backup beside a working box, restored into an empty folder, counted and used.
 
-use std::{path::Path, process::Command};
+use std::{os::unix::fs::MetadataExt, path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 use harness::hub::{Hub, Options, program};
@@ -67,5 +67,41 @@ async fn a_backup_is_made_restored_and_counted() -> Result<()> {
     {
         println!("backup of a working box: {counted} events and 30 students, restored and counted the same");
     }
+    Ok(())
+}
+
+/// A backup is brought back by root; the hub is user `classroom` and must be able to read all of it.
+#[tokio::test]
+async fn what_root_brings_back_belongs_to_the_owner_of_the_folder() -> Result<()> {
+    const OWNER: u32 = 54_321;
+    let folder = Folder::new("owner")?;
+    let mut hub = Hub::start_with(Options { demo: true, ..Options::default() }).await?;
+    hub.stop()?;
+    let (data, backups, there) = (hub.home().join("data"), folder.0.join("backups"), folder.0.join("there"));
+    std::fs::create_dir_all(data.join("policy/lists"))?;
+    std::fs::write(data.join("policy/lists/games.hosts"), "games.example\n")?;
+    let toml = hub.home().join("own.toml");
+    std::fs::write(&toml, format!("[store]\npath = {data:?}\n"))?;
+    let (good, said) = appliance(&["backup"], &[&backups, Path::new("--config"), &toml])?;
+    ensure!(good, "{said}");
+    std::fs::create_dir(&there)?;
+    std::os::unix::fs::chown(&there, Some(OWNER), Some(OWNER))?;
+    let other = folder.file("other.toml", &format!("[store]\npath = {there:?}\n"))?;
+    let to = [Path::new("--key"), &data.join("store.key"), Path::new("--config"), &other];
+    let (good, said) = appliance(&["restore", &backups.to_string_lossy()], &to)?;
+    ensure!(good, "{said}");
+    let mut looked = 0;
+    let mut folders = vec![there];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let (path, meta) = (entry.as_ref().map(|e| e.path()).unwrap_or_default(), entry?.metadata()?);
+            ensure!((meta.uid(), meta.gid()) == (OWNER, OWNER), "{} belongs to {}", path.display(), meta.uid());
+            looked += 1;
+            if meta.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    ensure!(looked >= 8, "box.db, box.lock, the keys, policy/, lists/, the list: {looked}");
     Ok(())
 }

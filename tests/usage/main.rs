@@ -2,6 +2,7 @@
 //! store on the other side.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aside;
 mod backup;
 mod disk;
 mod encrypt;

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod agent;
+pub mod alarm;
 pub mod calendar;
 pub mod crowd;
 pub mod figures;
@@ -18,6 +19,8 @@ pub mod names;
 pub mod pace;
 pub mod pairing;
 pub mod policy;
+pub mod proxied;
+pub mod reach;
 pub mod register;
 pub mod room;
 pub mod throttle;

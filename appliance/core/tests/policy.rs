@@ -313,6 +313,12 @@ fn contradictions_are_told_with_their_place_and_mend() {
             "a teacher lifts this rule",
         ),
         (|d| d.rules[0].clause = " ".into(), "rules[0].clause", "name the clause"),
+        (|d| d.revision.clear(), "revision", "a name has 1 to 60 characters"),
+        (
+            |d| d.categories.get_mut("games").unwrap().name.zh = "<b>遊戲</b>".repeat(600),
+            "categories.games.name.zh-Hant-TW",
+            "a name has 1 to 60 characters",
+        ),
     ];
     for (at, (change, path, word)) in cases.iter().enumerate() {
         let mut document = good.clone();
@@ -320,6 +326,10 @@ fn contradictions_are_told_with_their_place_and_mend() {
         let found = validate(&document);
         let told = found.iter().any(|one| one.path.starts_with(path) && one.reason.contains(word));
         assert!(told, "case {at}: expected {path}: {word}; found {found:?}");
+        for one in &found {
+            let [zh, en] = [Lang::ZhHantTw, Lang::En].map(|lang| one.told(lang));
+            assert!(en == one.to_string() && zh != en && !zh.contains('{'), "{zh}");
+        }
         assert!(Policy::new(document).is_err());
     }
 }

@@ -52,6 +52,15 @@ fn a_permit_ends_by_its_time_and_by_a_tap() {
 }
 
 #[test]
+fn a_permit_does_not_grow_when_the_clock_is_set_back() {
+    let mut class = Class30::in_lesson();
+    class.teacher(permit(mail(), Some(5))).unwrap();
+    let back = class.now - 25 * 3_600_000;
+    class.room.apply(Input::Tick, back).unwrap();
+    assert!(open(&class).is_empty(), "25 hours and five minutes");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_and_hosts_have_one_form() {
     let mut class = Class30::in_lesson();
     for command in [

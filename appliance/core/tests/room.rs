@@ -6,10 +6,11 @@ mod common;
 use std::collections::BTreeMap;
 
 use appliance_core::{
+    alarm::Alarm,
     room::{Effect, Input, SEAT_GRACE},
     usage::Kind,
 };
-use classroom_protocol::{ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, view::Sharing};
+use classroom_protocol::{ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, TeacherView, view::Sharing};
 use common::{Class30, seat};
 
 fn hidden(effects: &[Effect]) -> Vec<(&str, u64)> {
@@ -394,4 +395,37 @@ fn what_counts_as_use_is_told_whichever_way_it_came() {
     assert_eq!(happened(&ended), expected, "a restart in between costs nothing");
     let events = |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::Happened(_))).count();
     assert_eq!(events(&room.teacher(TeacherCommand::StartLesson { class: 1 }).unwrap()), 1);
+}
+
+#[test]
+fn a_student_who_tells_of_a_bad_site_is_heard_by_the_teacher_of_the_lesson_alone() {
+    let mut room = Class30::in_lesson();
+    let pass = room.sit(7);
+    let told = room.room.site_report(&pass, room.now).unwrap();
+    let again = room.room.site_report(&pass, room.now + 1).unwrap();
+    assert_eq!(told.identity(), again.identity(), "tapped twice");
+    assert_ne!(told.identity(), room.room.site_report(&pass, room.now + 60_000).unwrap().identity());
+    let report = Alarm {
+        id: 5,
+        at: told.at,
+        told_at: told.at,
+        fact: told.fact,
+        place: told.place,
+        device: None,
+        class: told.who.class,
+        class_name: Some("三年二班".into()),
+        seat: told.who.seat,
+        name: Some("學生7".into()),
+        seen: None,
+    };
+    let others = Alarm { id: 6, class: Some(2), ..report.clone() };
+    room.room.apply(Input::Alarms(vec![report, others]), room.now).unwrap();
+    let ids = |view: TeacherView| view.reports.iter().map(|report| report.id).collect::<Vec<_>>();
+    assert_eq!(ids(room.teacher_view()), [5]);
+    assert_eq!(ids(room.room.teacher_view(&common::facts(), 2, "老師2")), [] as [i64; 0], "not the own lesson");
+    assert_eq!(room.room.may_note_report(2, 5), Err(ProblemCode::NotHolder));
+    assert_eq!(room.room.may_note_report(1, 6), Err(ProblemCode::NotFound));
+    room.room.may_note_report(1, 5).unwrap();
+    room.teacher(TeacherCommand::FreeSeat { seat: seat(7) }).unwrap();
+    assert_eq!(room.room.site_report(&pass, room.now), Err(ProblemCode::SignedOut));
 }

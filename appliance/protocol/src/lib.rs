@@ -7,6 +7,7 @@ pub mod agent;
 pub mod catalogue;
 pub mod command;
 pub mod id;
+pub mod keeping;
 pub mod openapi;
 pub mod panel;
 pub mod policy;

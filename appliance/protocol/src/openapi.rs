@@ -5,6 +5,7 @@ use utoipa::OpenApi;
 use crate::{
     command::{HomeCommand, StudentCommand, TeacherCommand},
     id::{Seat, SourceId},
+    keeping::{Keeping, SetAside},
     panel::{PairApprove, PairDone, PairRequest, PairWaiting, PanelReport},
     policy::{
         AccessLine, Action, Changer, Decision, DeviceState, Names, Permission, Permit, PolicyKind, PolicyRow,
@@ -13,8 +14,8 @@ use crate::{
     problem::{Problem, ProblemCode},
     view::{
         DeviceAlert, DeviceTrouble, Envelope, HomeLink, HomePass, HomeSeat, HomeView, JoinTicket, LessonView, Marks,
-        Microphone, OpenSeat, PanelState, PanelView, RoomInfo, SeatPass, SeatView, Sharing, SourceView, Stage,
-        StudentView, TeacherView, Tile, Voice, Watching,
+        Microphone, OpenSeat, PanelState, PanelView, RoomInfo, SeatPass, SeatView, Sharing, SiteReport, SourceView,
+        Stage, StudentView, TeacherView, Tile, Voice, Watching,
     },
 };
 
@@ -25,8 +26,8 @@ use crate::{
     components(schemas(
         Envelope<TeacherView>, Envelope<StudentView>, Envelope<PanelView>, Envelope<HomeView>,
         HomeCommand, HomeLink, HomePass, HomeSeat, HomeView, Microphone, Voice, Watching,
-        DeviceAlert, DeviceTrouble,
-        JoinTicket, LessonView, Marks, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
+        DeviceAlert, DeviceTrouble, SiteReport,
+        JoinTicket, Keeping, LessonView, Marks, SetAside, OpenSeat, PairApprove, PairDone, PairRequest, PairWaiting, PanelReport, PanelState,
         AccessLine, Action, Changer, Decision, DeviceState, Names, Permission, Permit, PolicyKind, PolicyRow, PolicyView,
         Reason, Refused, RuleId, Why,
         PanelView, Problem, ProblemCode, RoomInfo, Seat, SeatPass, SeatView, Sharing, SourceId, SourceView, Stage,

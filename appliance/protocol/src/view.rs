@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Millis, Seat, SourceId, policy::Permit};
+use crate::{Millis, Seat, SourceId, keeping::Keeping, policy::Permit};
 
 /// One message of the hub on `GET /api/ws`.
 ///
@@ -48,6 +48,9 @@ pub struct RoomInfo {
     pub lesson: bool,
     /// Whether the first teacher account is still to be made.
     pub setup: bool,
+    /// The box began with an empty database because the old one could not be read: accounts of before are not there.
+    #[serde(default)]
+    pub set_aside: bool,
 }
 
 /// Whether a picture flows.
@@ -153,6 +156,26 @@ pub struct TeacherView {
     pub room_live: bool,
     /// What is wrong with devices on the network now.
     pub alerts: Vec<DeviceAlert>,
+    /// What is wrong with what the box keeps.
+    #[serde(default)]
+    pub keeping: Keeping,
+    /// Students of the class who have told that they came upon a bad site (R-POL-19), for the teacher who holds the lesson.
+    pub reports: Vec<SiteReport>,
+}
+
+/// A student has told of a bad site. The student did right: nothing follows but a teacher's word. No address is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SiteReport {
+    /// Number of the report.
+    pub id: i64,
+    /// When, on the clock of the student's device.
+    pub at: Millis,
+    /// The student's seat.
+    pub seat: Seat,
+    /// The student's name.
+    pub name: String,
+    /// It was told at home, not at school.
+    pub home: bool,
 }
 
 /// What a teacher is told of a device.

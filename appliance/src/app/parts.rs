@@ -13,11 +13,13 @@ use tokio::sync::watch;
 
 use crate::{
     agents::{Authority, OrdersKey},
+    alarms::Alarms,
     cache::Cache,
     config::Config,
     dns,
     figures::{self, Figures},
     health::Health,
+    keeping::Keeping,
     library::Library,
     media::{self, MediaConfig, MediaHandle},
     policy,
@@ -40,6 +42,7 @@ pub(super) fn parts(
     room: &RoomHandle,
     media: &MediaHandle,
     health: &Health,
+    keeping: &Keeping,
     thumbnails: Thumbnails,
     owners: &web::media::Owners,
     presence: &Presence,
@@ -85,7 +88,7 @@ pub(super) fn parts(
     let audit = web::audit::Auditor(store.audit());
     let guesses = || web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL));
     Ok(web::Parts {
-        pages: web::pages::PagesState { facts: facts.clone(), health: health.clone() },
+        pages: web::pages::PagesState { facts: facts.clone(), health: health.clone(), keeping: keeping.clone() },
         join: web::join::JoinState {
             room: room.clone(),
             key: key.clone(),
@@ -93,6 +96,7 @@ pub(super) fn parts(
             facts: facts.clone(),
             thumbnails: thumbnails.clone(),
             setup,
+            keeping: keeping.clone(),
         },
         home: web::home::HomeState { room: room.clone(), key: key.clone(), base: homes, audit: audit.clone() },
         teach: web::teach::TeachState {
@@ -101,8 +105,10 @@ pub(super) fn parts(
             lessons: store.lessons(),
             thumbnails,
             most_students: usize::from(config.limits.students.get()),
+            rules: policy.rules.clone(),
             audit: audit.clone(),
         },
+        attendance: web::attendance::AttendanceState { lessons: store.lessons(), audit: audit.clone() },
         library: web::library::LibraryState {
             library: library.clone(),
             key: key.clone(),
@@ -153,6 +159,7 @@ pub(super) fn parts(
             relay: Arc::new(relay),
         },
         policy,
+        record: web::record::RecordState { log: store.access(), audit: web::audit::Auditor(store.audit()) },
         ws: web::ws::WsState {
             room: room.clone(),
             facts,
@@ -160,7 +167,14 @@ pub(super) fn parts(
             closing,
             places: web::ws::Places::new(usize::from(config.limits.pages.get())),
         },
+        alarms: web::alarms::AlarmState {
+            alarms: agent.alarms.clone(),
+            recorder: recorder.clone(),
+            room: room.clone(),
+            audit: web::audit::Auditor(store.audit()),
+        },
         agent,
+        keeping: web::keeping::KeepingState { keeping: keeping.clone(), audit: web::audit::Auditor(store.audit()) },
         metrics: web::metrics::MetricsState {
             media: media.clone(),
             room: room.clone(),
@@ -168,6 +182,7 @@ pub(super) fn parts(
             delivery: usage.delivery.clone(),
             key_trouble: usage.key.trouble,
             doors: doors.clone(),
+            keeping: keeping.clone(),
         },
         usage,
         gate,
@@ -193,7 +208,7 @@ pub(super) fn agent_state(
     store: &Store,
     key: &Arc<BoxKey>,
     rules: watch::Receiver<Option<Arc<dns::Rules>>>,
-    recorder: Recorder,
+    (recorder, room): (Recorder, &RoomHandle),
     port: Option<u16>,
 ) -> anyhow::Result<web::agent::AgentState> {
     let terms = web::agent::Terms {
@@ -208,6 +223,7 @@ pub(super) fn agent_state(
         orders_key: Arc::new(OrdersKey::load_or_create(&config.store.path).context("the key of the orders")?),
         key: key.clone(),
         recorder,
+        alarms: Alarms::new(store.alarms(), room.clone()),
         figures: store.figures(),
         rules,
         guesses: web::gate::Guesses::new(Tries::CODE, Some(Tries::CODE_ALL)),
@@ -241,7 +257,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
             trouble: None,
         },
     };
-    let agent = agent_state(&config, &opened.store, &key, watch::channel(None).1, recorder.clone(), None)?;
+    let agent = agent_state(&config, &opened.store, &key, watch::channel(None).1, (recorder.clone(), &room), None)?;
     let parts = parts(
         &config,
         &opened.store,
@@ -249,6 +265,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         &room,
         &media,
         &Health::new(media.clone(), opened.store.rooms()),
+        &Keeping::new(folder.clone(), folder.join("backups")),
         Thumbnails::default(),
         &web::media::Owners::default(),
         &Presence::default(),
@@ -258,9 +275,8 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         (&library(&config, &opened.store, false).await?, &recorder),
         web::policy::PolicyState {
             rules: watch::channel(None).1,
+            unused: watch::channel(None).1,
             refusals: policy::Refusals::default(),
-            log: opened.store.access(),
-            audit: web::audit::Auditor(opened.store.audit()),
             join_url: String::new(),
             portal_port: 80,
         },
@@ -269,7 +285,7 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
         watch::channel(false),
         watch::channel(false).1,
     )?;
-    let (_, table) = web::routes(&parts);
+    let table = web::routes(&parts).table;
     drop(parts);
     media.stop().await?;
     tokio::task::spawn_blocking(move || opened.keeper.close()).await?;

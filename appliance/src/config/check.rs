@@ -4,7 +4,7 @@ use std::path::Path;
 
 use appliance_core::usage::xapi;
 
-use super::{Config, Listen, Upstream, plain_allowed};
+use super::{Config, Listen, Upstream, home_allowed, plain_allowed};
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
@@ -24,6 +24,15 @@ impl Config {
         if !self.https.listen.is_empty() {
             self.https.certificate.as_ref().ok_or(("[https] certificate", mend.to_owned()))?;
             self.https.key.as_ref().ok_or(("[https] key", mend.to_owned()))?;
+        }
+        for listen in &self.home.listen {
+            if let Listen::Address(address) = listen {
+                home_allowed(*address).map_err(|reason| ("[home] listen", reason))?;
+            }
+            if self.https.certificate.is_none() || self.https.key.is_none() {
+                let mend = "homes come by TLS; name [https] certificate and key, or leave [home] listen empty";
+                return Err(("[home] listen", mend.into()));
+            }
         }
         if let Some(bad) = self.media.addresses.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             let reason =
@@ -119,6 +128,9 @@ impl Config {
         let others =
             [&mut self.metrics.bearer_file, &mut self.home.secret_file, credentials_file, ca_file, vocabulary_file];
         for path in https.into_iter().chain(others).flatten() {
+            *path = folder.join(&*path);
+        }
+        if let Some(path) = &mut self.policy.from {
             *path = folder.join(&*path);
         }
         self.store.path = folder.join(&self.store.path);

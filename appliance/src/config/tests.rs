@@ -43,6 +43,8 @@ fn mistakes_are_told_with_place_and_mend() {
         ("[http]\nlisten = ['8080']", "line 2", "write e.g. \"127.0.0.1:8080\""),
         ("[http]\nlisten = []", "[https] listen", "listens nowhere"),
         ("[https]\nlisten = ['[::]:443']", "[https] certificate", "name both files"),
+        ("[home]\nlisten = ['0.0.0.0:8444']", "[home] listen", "only the gateway's tunnel may"),
+        ("[home]\nlisten = ['127.0.0.1:8444']", "[home] listen", "name [https] certificate and key"),
         ("[https]\nlisten = ['systemd:']\n", "line 2", "name of the socket"),
         ("[room]\nname = ''", "[room] name", "1 to 40"),
         ("[media]\naddresses = ['0.0.0.0']", "[media] addresses", "leave the list empty"),

@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     cache::{Cache, Entry, Found, STALE_TTL},
+    names,
     notices::Notices,
     state::{Rules, Verdict},
     upstream::Upstream,
@@ -110,10 +111,7 @@ impl Handler {
             return Answer::new(ResponseCode::ServFail)
                 .told(extended::NOT_READY, "the box has not given its rules yet");
         };
-        let mut text = name.to_string();
-        if text.ends_with('.') {
-            text.pop();
-        }
+        let text = names::text(name);
         if state.is_own(&text) {
             return portal(&state, name, kind, asker, OWN_TTL);
         }
@@ -127,12 +125,7 @@ impl Handler {
         if !verdict.decision.allow {
             return refused(&state, &verdict, name, kind, asker);
         }
-        // What a permit allows is not to be kept by clients beyond its end.
-        let ends = verdict
-            .decision
-            .until
-            .map_or(u32::MAX, |until| u32::try_from(until.saturating_sub(now) / 1000).unwrap_or(u32::MAX).max(1));
-        self.look_up(name, kind, ends).await
+        self.look_up(name, kind, policy::keep_for(&verdict.decision, now)).await
     }
 
     async fn look_up(&self, name: &LowerName, kind: RecordType, longest: u32) -> Answer {

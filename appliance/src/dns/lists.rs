@@ -7,10 +7,16 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
     path::Path,
+    sync::Arc,
     time::SystemTime,
 };
 
-use appliance_core::policy::{host_name, suffixes};
+use appliance_core::policy::{
+    host_name,
+    lists::{Fault, Source, fault, source},
+    suffixes,
+};
+use classroom_protocol::policy::PolicyList;
 
 use super::names::{Key, Names};
 
@@ -171,22 +177,27 @@ fn skip_line(source: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
-/// The names of one category.
-#[derive(Debug, Clone, Default)]
-struct Listed {
-    names: Names,
+/// One list: a file with what counts of it.
+#[derive(Debug, Clone)]
+struct List {
+    file: String,
+    names: Arc<Names>,
     /// What stays open.
-    open: Names,
+    open: Arc<Names>,
+    fault: Option<Fault>,
+    source: Source,
 }
 
 /// All lists, by category.
 #[derive(Debug, Clone)]
 pub struct Lists {
     key: Key,
-    categories: BTreeMap<String, Listed>,
+    categories: BTreeMap<String, Vec<List>>,
+    /// Files whose names say no form.
+    strange: Vec<String>,
 }
 
-/// A list's file, as it was seen: when this changes it is read again.
+/// A file in the folder, as it was seen: when this changes it is read again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     /// Its name.
@@ -198,31 +209,27 @@ pub struct Found {
 impl Lists {
     /// None yet.
     pub fn none(key: Key) -> Self {
-        Self { key, categories: BTreeMap::new() }
+        Self { key, categories: BTreeMap::new(), strange: Vec::new() }
     }
 
-    /// Reads all lists of the folder. A file that can't be read is told in the log and left out.
-    pub fn load(key: Key, folder: &Path) -> Self {
-        let mut raw: BTreeMap<String, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
-        for found in look(folder) {
-            let Some((category, format)) = named(&found.file) else { continue };
-            let (listed, open) = raw.entry(category.to_owned()).or_default();
-            let told = fs::File::open(folder.join(&found.file)).and_then(|file| read(format, key, file, listed, open));
-            match told {
-                Ok(Told { names, bad: 0, .. }) => tracing::info!(file = found.file, names, "a list was read"),
-                Ok(told) => tracing::warn!(
-                    file = found.file,
-                    names = told.names,
-                    bad = told.bad,
-                    first = told.first_bad,
-                    "a list was read; some lines make no sense"
-                ),
-                Err(error) => tracing::error!(file = found.file, %error, "a list can't be read"),
-            }
+    /// Reads all lists of the folder. One that can't be used leaves the good one of `before` or, after a restart, of the
+    /// folder `good` ([`keep_good`]), and the log says so.
+    pub fn load(key: Key, folder: &Path, good: &Path, before: &Self) -> Self {
+        let mut lists = Self::none(key);
+        for Found { file, .. } in look(folder) {
+            let Some((category, format)) = named(&file) else {
+                tracing::warn!(file, "no list: its name does not end with .hosts, .domains or .adblock");
+                lists.strange.push(file);
+                continue;
+            };
+            let list = List::load(key, format, folder, good, &file, before.list(category, &file));
+            lists.categories.entry(category.to_owned()).or_default().push(list);
         }
-        let make =
-            |(category, (listed, open))| (category, Listed { names: Names::new(listed), open: Names::new(open) });
-        Self { key, categories: raw.into_iter().map(make).collect() }
+        lists
+    }
+
+    fn list(&self, category: &str, file: &str) -> Option<&List> {
+        self.categories.get(category)?.iter().find(|list| list.file == file)
     }
 
     /// The categories whose lists hold the name or one above it. The name is in lower case.
@@ -233,28 +240,108 @@ impl Lists {
         } else {
             suffixes(name).map(|suffix| self.key.hash(suffix.as_bytes())).collect()
         };
-        self.categories.iter().filter_map(move |(id, listed)| {
-            let open = hashes.iter().position(|hash| listed.open.contains(*hash));
-            let closed = hashes.iter().position(|hash| listed.names.contains(*hash))?;
+        self.categories.iter().filter_map(move |(id, lists)| {
+            let first = |of: fn(&List) -> &Names| {
+                hashes.iter().position(|hash| lists.iter().any(|list| of(list).contains(*hash)))
+            };
+            let closed = first(|list| &list.names)?;
             // The longer name is the closer word.
-            open.is_none_or(|open| closed < open).then_some(id.as_str())
+            first(|list| &list.open).is_none_or(|open| closed < open).then_some(id.as_str())
         })
     }
 
-    /// How many names each category's lists hold.
-    pub fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.categories.iter().map(|(id, listed)| (id.as_str(), listed.names.len()))
+    /// The categories that lists are for.
+    pub fn categories(&self) -> impl Iterator<Item = &str> {
+        self.categories.keys().map(String::as_str)
+    }
+
+    /// What has become of each file; `known` says whether the rules have such a category.
+    pub fn told(&self, known: impl Fn(&str) -> bool) -> Vec<PolicyList> {
+        let lists = self.categories.iter().flat_map(|(id, lists)| lists.iter().map(move |list| (id, list)));
+        let lists = lists.map(|(id, list)| PolicyList {
+            file: list.file.clone(),
+            names: list.names.len(),
+            fault: if known(id) { list.fault } else { Some(Fault::NoCategory) },
+            last_good: list.source == Source::Before,
+        });
+        let none =
+            |file: &String| PolicyList { file: file.clone(), names: 0, fault: Some(Fault::NoForm), last_good: false };
+        lists.chain(self.strange.iter().map(none)).collect()
     }
 }
 
-/// The lists in the folder, in a fixed order. A folder that is not there has none.
+impl List {
+    fn load(key: Key, format: Format, folder: &Path, good: &Path, file: &str, before: Option<&Self>) -> Self {
+        let from_file = Self::read(key, format, &folder.join(file), file);
+        let Some(fault) = from_file.fault else { return from_file };
+        // In memory, or kept on the disk from before a restart.
+        let in_memory = before.filter(|list| list.fault.is_none() || list.source == Source::Before).cloned();
+        let before = in_memory.or_else(|| {
+            let path = good.join(file);
+            path.exists().then(|| Self::read(key, format, &path, file)).filter(|list| list.fault.is_none())
+        });
+        let source = source(Some(fault), before.is_some());
+        tracing::error!(file, ?fault, ?source, "a list can't be used");
+        match before {
+            Some(before) => Self { fault: Some(fault), source, ..before },
+            None => Self { source, ..from_file },
+        }
+    }
+
+    fn read(key: Key, format: Format, path: &Path, file: &str) -> Self {
+        let (mut listed, mut open) = (Vec::new(), Vec::new());
+        let told = fs::File::open(path).and_then(|source| read(format, key, source, &mut listed, &mut open));
+        let fault = match told {
+            // A list that only opens says something, too.
+            Ok(Told { names, bad, .. }) => fault(names + open.len(), bad),
+            Err(_) => Some(Fault::Unreadable),
+        };
+        match told {
+            Ok(Told { names, bad: 0, .. }) => tracing::info!(file, names, "a list was read"),
+            Ok(Told { names, bad, first_bad }) => {
+                tracing::warn!(file, names, bad, first = first_bad, "a list was read; some lines make no sense");
+            }
+            Err(error) => tracing::error!(file, %error, "a list can't be read"),
+        }
+        let make = |hashes| Arc::new(Names::new(hashes));
+        Self { file: file.to_owned(), names: make(listed), open: make(open), fault, source: Source::File }
+    }
+}
+
+/// Keeps a copy of each list that is good, for the time after a restart, and lets go of those whose file the school has
+/// taken away.
+pub fn keep_good(lists: &Lists, folder: &Path, good: &Path) -> io::Result<()> {
+    fs::create_dir_all(good)?;
+    let all = || lists.categories.values().flatten();
+    for entry in fs::read_dir(good)?.flatten() {
+        if !all().any(|list| entry.file_name() == *list.file) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    for list in all().filter(|list| list.fault.is_none()) {
+        let (from, to, new) = (folder.join(&list.file), good.join(&list.file), good.join("new"));
+        let meta = |path: &Path| fs::metadata(path).and_then(|meta| Ok((meta.len(), meta.modified()?)));
+        let there = meta(&from)?;
+        if meta(&to).is_ok_and(|kept| kept == there) {
+            continue;
+        }
+        fs::copy(&from, &new)?;
+        let copy = fs::OpenOptions::new().write(true).open(&new)?;
+        copy.set_modified(there.1)?;
+        copy.sync_all()?;
+        fs::rename(&new, &to)?;
+    }
+    Ok(())
+}
+
+/// The files in the folder, in a fixed order. A folder that is not there has none.
 pub fn look(folder: &Path) -> Vec<Found> {
     let mut all: Vec<Found> = fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
-            let file = entry.file_name().into_string().ok().filter(|file| named(file).is_some())?;
+            let file = entry.file_name().into_string().ok().filter(|file| !file.starts_with('.'))?;
             let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             Some(Found { file, size: meta.len(), changed: meta.modified().ok() })
         })
@@ -329,17 +416,68 @@ mod tests {
         write("harmful.domains", &format!("bad.example\r\n{}\nworse.example\n", "x".repeat(10_000)));
         write("notes.md", "krunker.io");
         let key = Key::random().unwrap();
-        let lists = Lists::load(key, folder.path());
+        let lists = Lists::load(key, folder.path(), &folder.path().join("none"), &Lists::none(key));
         let of = |name| lists.categories_of(name).collect::<Vec<_>>();
         assert_eq!(of("www.krunker.io"), ["games"]);
         assert!(of("play.krunker.io").is_empty() && of("a.play.krunker.io").is_empty());
         assert_eq!((of("poki.com"), of("y8.com")), (vec!["games"], vec!["games"]));
         assert_eq!((of("bad.example"), of("worse.example")), (vec!["harmful"], vec!["harmful"]));
         assert!(of("io").is_empty() && of("xpoki.com").is_empty() && of("").is_empty());
-        assert_eq!(lists.counts().collect::<Vec<_>>(), [("games", 3), ("harmful", 2)]);
+        let told = lists.told(|category| category == "games").into_iter().map(|one| (one.file, one.names, one.fault));
+        let told: Vec<_> = told.collect();
+        assert_eq!(
+            told,
+            [
+                ("games.adblock.txt".to_owned(), 1, None),
+                ("games.hosts".to_owned(), 2, None),
+                ("harmful.domains".to_owned(), 2, Some(Fault::NoCategory)),
+                ("notes.md".to_owned(), 0, Some(Fault::NoForm)),
+            ]
+        );
         let (mut listed, mut open) = (vec![], vec![]);
         let told = read(Format::Hosts, key, &b"0.0.0.0 a.b\nnonsense\n"[..], &mut listed, &mut open).unwrap();
         assert_eq!(told, Told { names: 1, bad: 1, first_bad: Some(2) });
         assert_eq!(look(&folder.path().join("none")), vec![]);
+    }
+
+    #[test]
+    fn a_spoilt_list_leaves_the_good_one_also_after_a_restart_and_a_list_taken_away_is_gone() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, good) = (place.path().join("lists"), place.path().join("good"));
+        fs::create_dir_all(&folder).unwrap();
+        let write = |text: &str| fs::write(folder.join("games.hosts"), text).unwrap();
+        let key = Key::random().unwrap();
+        let load = |before: &Lists| {
+            let lists = Lists::load(key, &folder, &good, before);
+            keep_good(&lists, &folder, &good).unwrap();
+            lists
+        };
+        let closed = |lists: &Lists| lists.categories_of("krunker.io").count() == 1;
+        let fault = |lists: &Lists| lists.told(|_| true).first().and_then(|list| list.fault);
+        let nothing = Lists::none(key);
+        write("0.0.0.0 krunker.io\n0.0.0.0 poki.com\n");
+        let mut lists = load(&nothing);
+        assert!(closed(&lists) && fault(&lists).is_none());
+        for (spoilt, why) in [
+            ("<!doctype html><title>404</title>\n<h1>Not Found</h1>\n", Fault::Nonsense),
+            ("", Fault::Empty),
+            ("# moved to https://elsewhere.example/\n", Fault::Empty),
+        ] {
+            write(spoilt);
+            lists = load(&lists);
+            assert!(closed(&lists), "in memory: {spoilt}");
+            assert_eq!(fault(&lists), Some(why));
+            let again = load(&nothing);
+            assert!(closed(&again), "after a restart: {spoilt}");
+            assert!(again.told(|_| true).iter().all(|list| list.last_good && list.names == 2));
+        }
+        write("0.0.0.0 y8.com\n");
+        lists = load(&lists);
+        assert!(!closed(&lists) && fault(&lists).is_none(), "the new list counts");
+        fs::remove_file(folder.join("games.hosts")).unwrap();
+        lists = load(&lists);
+        assert!(lists.told(|_| true).is_empty());
+        write("<html>");
+        assert!(load(&nothing).categories_of("y8.com").next().is_none(), "what was taken away does not come back");
     }
 }

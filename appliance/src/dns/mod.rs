@@ -11,7 +11,7 @@ mod upstream;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-pub use state::{Rules, Verdict};
+pub use state::{Copies, Rules, Verdict};
 
 use hickory_server::Server;
 use tokio::{
@@ -35,10 +35,11 @@ const TCP_ANSWERS: usize = 32;
 /// When the machine has no randomness to give.
 pub fn rules(
     folder: PathBuf,
+    copies: Copies,
 ) -> anyhow::Result<(watch::Receiver<Option<Arc<Rules>>>, impl Future<Output = ()> + Send)> {
     let key = names::Key::random()?;
     let (sender, rules) = watch::channel(None);
-    Ok((rules, state::follow(folder, key, sender)))
+    Ok((rules, state::follow(folder, key, copies, sender)))
 }
 
 /// What the resolver needs.
@@ -80,7 +81,7 @@ impl Resolver {
         };
         tracing::info!(?servers, "the name servers above");
         let upstream = Upstream::new(&servers)?;
-        let (state, follow) = rules(settings.folder.clone())?;
+        let (state, follow) = rules(settings.folder.clone(), Copies::Elsewhere)?;
         let (notices, sender) = Notices::new(settings.folder.join("notices.sock"));
         let mut tasks = JoinSet::new();
         tasks.spawn(sender);

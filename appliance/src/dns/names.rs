@@ -4,7 +4,18 @@
 
 use std::hash::Hasher as _;
 
+use hickory_server::proto::rr::LowerName;
 use siphasher::sip::SipHasher13;
+
+/// A name as rules and lists write it: lower case, other scripts as `xn--…`, without a dot at its end. Shown to people a
+/// name has its own script; a name that is decided upon must not.
+pub fn text(name: &LowerName) -> String {
+    let mut text = name.to_ascii();
+    if text.ends_with('.') {
+        text.pop();
+    }
+    text
+}
 
 /// The first so many bits of a hash lead to its place: 65,536 places, about 16 names each in a list of a million.
 const BITS: u32 = 16;
@@ -94,6 +105,15 @@ mod tests {
         assert!(!Names::default().contains(7) && !Names::new(vec![]).contains(7));
         let ends = Names::new(vec![0, u64::MAX]);
         assert!(ends.contains(0) && ends.contains(u64::MAX) && !ends.contains(1));
+    }
+
+    #[test]
+    fn names_of_other_scripts_are_those_of_the_lists() {
+        let text = |name: &str| text(&LowerName::new(&name.parse().unwrap()));
+        assert_eq!(text("xn--fiqs8s.tw."), "xn--fiqs8s.tw");
+        assert_eq!(text("中国.tw."), "xn--fiqs8s.tw");
+        assert_eq!(text("WWW.Krunker.IO."), "www.krunker.io");
+        assert_eq!(text("."), "");
     }
 
     #[test]

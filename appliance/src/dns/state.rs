@@ -8,9 +8,14 @@ use std::{
 };
 
 use appliance_core::policy::{
-    Decision, Document, Lesson, Marks, Policy, Query, Snapshot, Surroundings, decide, overview,
+    Context, Decision, Document, Lesson, Marks, Permission, Policy, Query, Snapshot, Surroundings, decide, host_name,
+    overview,
+    permits::{self, Closed},
 };
-use classroom_protocol::{Millis, policy::PolicyView};
+use classroom_protocol::{
+    Millis,
+    policy::{ListFault, PolicyList, PolicyView},
+};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
@@ -55,8 +60,8 @@ impl Rules {
     }
 
     fn made(policy: Policy, around: Surroundings, addresses: Vec<IpAddr>, lists: Arc<Lists>) -> Self {
-        let known = |(id, _): (&str, usize)| policy.category(id).map(|marks| (id.to_owned(), marks));
-        let marks = lists.counts().filter_map(known).collect();
+        let known = |id: &str| policy.category(id).map(|marks| (id.to_owned(), marks));
+        let marks = lists.categories().filter_map(known).collect();
         Self { policy, around, addresses, lists, marks }
     }
 
@@ -64,29 +69,63 @@ impl Rules {
         Self::made(self.policy.clone(), self.around.clone(), self.addresses.clone(), lists)
     }
 
-    /// Decides about a name in lower case, without a dot at its end, for who asks from `address`.
-    pub fn decide(&self, name: &str, address: IpAddr, now: Millis) -> Verdict {
-        let listed = self.lists.categories_of(name).fold(Marks::NONE, |all, id| {
+    fn listed(&self, name: &str) -> Marks {
+        self.lists.categories_of(name).fold(Marks::NONE, |all, id| {
             let mark = self.marks.iter().find(|(known, _)| known == id);
             mark.map_or(all, |(_, mark)| all.with(*mark))
-        });
+        })
+    }
+
+    /// Decides about a name in lower case, without a dot at its end, for who asks from `address`.
+    pub fn decide(&self, name: &str, address: IpAddr, now: Millis) -> Verdict {
+        let listed = self.listed(name);
         let context = self.around.context(address);
         let decision = decide(&self.policy, &Query::Host { name, listed }, &context, now);
         let silent = !decision.allow && self.policy.is_silent(self.policy.marks_of_host(name).with(listed));
         Verdict { decision, silent }
     }
 
+    /// Decides about a name for a device of the class.
+    pub fn decide_for_class(&self, name: &str, now: Millis) -> Decision {
+        decide(&self.policy, &Query::Host { name, listed: self.listed(name) }, &self.around.class(), now)
+    }
+
+    /// Whether a teacher's permit opens this for the class.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn opens(&self, what: &Permission, now: Millis) -> Result<(), Closed> {
+        let listed = match what {
+            Permission::Host(host) => host_name(host).map_or(Marks::NONE, |name| self.listed(&name)),
+            Permission::Category(_) | Permission::Action(_) => Marks::NONE,
+        };
+        permits::opens(&self.policy, what, listed, now)
+    }
+
     /// What applies now to who asks from `address`, subject by subject.
     pub fn view(&self, address: IpAddr, now: Millis) -> PolicyView {
-        let context = self.around.context(address);
+        self.seen(&self.around.context(address), now)
+    }
+
+    /// What applies now to a device of the class: what the teacher's switches are about, whatever device the teacher has.
+    pub fn class_view(&self, now: Millis) -> PolicyView {
+        self.seen(&self.around.class(), now)
+    }
+
+    fn seen(&self, context: &Context<'_>, now: Millis) -> PolicyView {
         PolicyView {
             revision: self.policy.document().revision.clone(),
             now,
             lesson: self.around.lesson().is_some(),
             device: context.device,
             permits: self.around.lesson().map(|lesson| lesson.permits.clone()).unwrap_or_default(),
-            rows: overview(&self.policy, &context, now),
+            rows: overview(&self.policy, context, now),
         }
+    }
+
+    /// What has become of each file among the lists.
+    pub fn lists(&self) -> Vec<PolicyList> {
+        self.lists.told(|id| self.policy.category(id).is_some())
     }
 
     /// Whether it is a name of the box itself.
@@ -151,12 +190,24 @@ fn seen(path: &Path) -> Seen {
     Some((meta.modified().ok()?, meta.len()))
 }
 
+/// Who looks after the copies of good lists, for the time after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// This process.
+    Kept,
+    /// Another one.
+    Elsewhere,
+}
+
 /// Keeps the state as the hub's snapshot and the lists say. What can't be read changes nothing: the last good one
 /// stays, and the log says so once. Runs until dropped.
-pub(super) async fn follow(folder: PathBuf, key: Key, state: watch::Sender<Option<Arc<Rules>>>) {
-    let (path, lists_folder) = (folder.join("snapshot.json"), folder.join("lists"));
+pub(super) async fn follow(folder: PathBuf, key: Key, copies: Copies, state: watch::Sender<Option<Arc<Rules>>>) {
+    let (path, lists_folder, good) = (folder.join("snapshot.json"), folder.join("lists"), folder.join("good"));
     let mut lists = Arc::new(Lists::none(key));
-    let (mut snapshot_seen, mut lists_seen): (Seen, Option<Vec<lists::Found>>) = (None, None);
+    let mut snapshot_seen: Seen = None;
+    // What was loaded, and what was seen at the last look.
+    let (mut loaded, mut before): (Option<Vec<lists::Found>>, Vec<lists::Found>) = (None, Vec::new());
+    let mut strangers = Vec::new();
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut round = 0_u32;
@@ -173,18 +224,44 @@ pub(super) async fn follow(folder: PathBuf, key: Key, state: watch::Sender<Optio
         }
         if round.is_multiple_of(lists_every) {
             let found = lists::look(&lists_folder);
-            if lists_seen.as_ref() != Some(&found) {
-                lists_seen = Some(found);
-                let from = lists_folder.clone();
-                if let Ok(loaded) = tokio::task::spawn_blocking(move || Lists::load(key, &from)).await {
-                    lists = Arc::new(loaded);
+            // A file that is just being written is looked at when it rests, so that its half counts at no time.
+            let rests = loaded.is_none() || found == before;
+            if rests && loaded.as_ref() != Some(&found) {
+                loaded = Some(found.clone());
+                let (from, good, old) = (lists_folder.clone(), good.clone(), lists.clone());
+                let load = move || {
+                    let new = Lists::load(key, &from, &good, &old);
+                    if copies == Copies::Kept
+                        && let Err(error) = lists::keep_good(&new, &from, &good)
+                    {
+                        tracing::error!(%error, "the good lists can't be kept for after a restart");
+                    }
+                    new
+                };
+                if let Ok(new) = tokio::task::spawn_blocking(load).await {
+                    lists = Arc::new(new);
                     let with = state.borrow().as_ref().map(|old| Arc::new(old.with_lists(lists.clone())));
                     if with.is_some() {
                         state.send_replace(with);
                     }
                 }
             }
+            before = found;
+            tell_strangers(&state, &mut strangers);
         }
         round = round.wrapping_add(1);
+    }
+}
+
+/// Says which lists close nothing because the rules have no category of their name. Once for each change.
+fn tell_strangers(state: &watch::Sender<Option<Arc<Rules>>>, told: &mut Vec<String>) {
+    let lists = state.borrow().as_ref().map(|rules| rules.lists()).unwrap_or_default();
+    let strangers = lists.into_iter().filter(|list| list.fault == Some(ListFault::NoCategory));
+    let strangers: Vec<String> = strangers.map(|list| list.file).collect();
+    if *told != strangers {
+        if !strangers.is_empty() {
+            tracing::warn!(files = strangers.join(", "), "these lists close nothing: the rules have no such category");
+        }
+        *told = strangers;
     }
 }

@@ -7,8 +7,11 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use appliance_core::usage::key::Standing;
-use classroom_protocol::Millis;
+use appliance_core::{calendar, usage::key::Standing};
+use classroom_protocol::{
+    Millis,
+    policy::{Instead, ListFault, PolicyList, UnusedDocument},
+};
 use nix::{
     sys::statvfs::statvfs,
     unistd::{AccessFlags, access},
@@ -22,7 +25,9 @@ use super::{
 };
 use crate::{
     config::{Config, Listen},
+    dns::{lists::Lists, names::Key},
     net,
+    policy::document::{InUse, in_use},
     store::{self as kept, StoreError},
     tls::{Certificate, TlsError},
     usage::SchoolKey,
@@ -259,6 +264,49 @@ pub(super) fn backup(config: &Config, now: Millis) -> Option<Finding> {
             Finding::new("backup", Warning, "console.doctor-backup-failed", [at, ("reason", error.to_string())])
         }
     })
+}
+
+/// Whether a damaged database was set aside and nobody has said that this is known.
+pub(super) fn set_aside(config: &Config) -> Option<Finding> {
+    let told = kept::aside::told(&config.store.path)?;
+    let (files, backups) = (told.files.join(", "), config.backup_folder().display().to_string());
+    let values = [("day", calendar::local_time(told.at)), ("backups", backups), ("files", files)];
+    Some(Finding::new("store", Bad, "console.doctor-store-aside", values))
+}
+
+/// The school's document and lists are what counts, and not older ones in their place.
+pub(super) fn rules(config: &Config) -> Vec<Finding> {
+    let folder = config.store.path.join("policy");
+    let file = ("file", folder.join("document.json").display().to_string());
+    let (Ok(InUse { document, unused }), Ok(key)) = (in_use(&folder, None), Key::random()) else { return Vec::new() };
+    let known = |category: &str| document.categories.contains_key(category);
+    let rules = ("revision", document.revision.clone());
+    let mut findings = vec![match unused {
+        None => Finding::new("rules", Good, "console.doctor-rules", [rules]),
+        Some(UnusedDocument { reason, instead: Instead::LastGood }) => {
+            Finding::new("rules", Warning, "console.doctor-rules-last-good", [file, rules, ("reason", reason)])
+        }
+        Some(UnusedDocument { reason, instead: Instead::Standard }) => {
+            Finding::new("rules", Bad, "console.doctor-rules-standard", [file, ("reason", reason)])
+        }
+    }];
+    let lists = Lists::load(key, &folder.join("lists"), &folder.join("good"), &Lists::none(key));
+    for PolicyList { file, names, fault, last_good } in lists.told(known) {
+        let file = ("file", folder.join("lists").join(file).display().to_string());
+        let count = ("names", names.to_string());
+        let Some(fault) = fault else {
+            findings.push(Finding::new("list", Good, "console.doctor-list", [file, count]));
+            continue;
+        };
+        let key = match fault {
+            ListFault::NoCategory => "console.doctor-list-no-category",
+            ListFault::NoForm => "console.doctor-list-no-form",
+            _ if last_good => "console.doctor-list-last-good",
+            _ => "console.doctor-list-spoilt",
+        };
+        findings.push(Finding::new("list", Warning, key, [file, count]));
+    }
+    findings
 }
 
 /// The database can be read and is whole.

@@ -28,7 +28,7 @@ pub enum Grade {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What was looked at: `port`, `addresses`, `multicast`, `clock`, `disk`, `certificate`, `buffer`, `store`,
-    /// `school-key`, `backup`.
+    /// `school-key`, `backup`, `rules`, `list`.
     pub check: &'static str,
     /// How bad it is.
     pub grade: Grade,
@@ -73,8 +73,10 @@ pub fn examine(config: &Config, now: Millis) -> Vec<Finding> {
     findings.extend(checks::certificate(config, now));
     findings.extend(checks::buffer());
     findings.push(checks::store(config));
+    findings.extend(checks::set_aside(config));
     findings.extend(checks::school_key(config));
     findings.extend(checks::backup(config, now));
+    findings.extend(checks::rules(config));
     findings
 }
 

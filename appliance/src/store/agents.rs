@@ -26,6 +26,10 @@ pub struct AgentRow {
     pub version: Option<String>,
     /// The orders that it was given last.
     pub given: GivenOrders,
+    /// Records that it has lost and told of, in all.
+    pub dropped: u64,
+    /// When it told so last.
+    pub dropped_at: Option<Millis>,
 }
 
 /// Which orders a device was given.
@@ -50,10 +54,13 @@ pub struct Seen {
     pub version: String,
     /// The orders that it is given.
     pub given: GivenOrders,
+    /// Records that it has lost since the last contact.
+    pub dropped: u64,
 }
 
 const LINKS: [(Link, &str); 3] = [(Link::Wifi, "wifi"), (Link::Wired, "wired"), (Link::Mobile, "mobile")];
-const ROW: &str = "device, enrolment, enrolled_at, seen_at, link, version, orders_version, orders_at, orders_hash";
+const ROW: &str = "device, enrolment, enrolled_at, seen_at, link, version, orders_version, orders_at, orders_hash, dropped, \
+                   dropped_at";
 
 impl Agents {
     /// Keeps a code for a device; earlier ones of the device are void.
@@ -143,11 +150,11 @@ impl Agents {
     pub async fn seen(&self, enrolment: String, seen: Seen) -> Result<(), StoreError> {
         self.0
             .write(move |db| {
-                let Seen { at, link, version, given } = seen;
+                let Seen { at, link, version, given, dropped } = seen;
                 let link = link.and_then(|link| LINKS.iter().find(|(known, _)| *known == link)).map(|(_, word)| *word);
                 db.prepare_cached(
                     "UPDATE agent SET seen_at = ?2, link = ?3, version = ?4, orders_version = ?5, orders_at = ?6,
-                     orders_hash = ?7 WHERE enrolment = ?1",
+                     orders_hash = ?7, dropped = dropped + ?8, dropped_at = iif(?8 > 0, ?2, dropped_at) WHERE enrolment = ?1",
                 )?
                 .execute(params![
                     enrolment,
@@ -156,7 +163,8 @@ impl Agents {
                     version,
                     given.version,
                     given.at,
-                    given.hash
+                    given.hash,
+                    dropped
                 ])?;
                 Ok(())
             })
@@ -223,5 +231,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<AgentRow> {
         link: link.and_then(|link| LINKS.iter().find(|(_, word)| *word == link)).map(|(link, _)| *link),
         version: row.get(5)?,
         given: GivenOrders { version: row.get(6)?, at: row.get(7)?, hash: row.get(8)? },
+        dropped: row.get(9)?,
+        dropped_at: row.get(10)?,
     })
 }

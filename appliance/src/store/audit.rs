@@ -1,10 +1,10 @@
 //! What staff did: identity, place, time, action (R-DATA-6).
 
 use classroom_protocol::Millis;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use sha2::{Digest, Sha256};
 
-use super::{Db, Hash, StoreError};
+use super::{Db, Hash, StoreError, access::Wanted};
 
 /// Appends to the audit and reads it. There is no way to change or delete a row.
 #[derive(Debug, Clone)]
@@ -79,17 +79,18 @@ impl Audit {
             .await
     }
 
-    /// The newest `most` rows, newest first.
+    /// The newest `most` of the wanted rows, newest first. The audit knows no devices.
     ///
     /// # Errors
     /// As all of the store.
-    pub async fn latest(&self, most: u32) -> Result<Vec<AuditRow>, StoreError> {
+    pub async fn page(&self, wanted: Wanted, most: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.0
             .read(move |db| {
-                let mut query = db.prepare_cached(
-                    "SELECT id, at, who, place, action, detail, this FROM audit ORDER BY id DESC LIMIT ?1",
-                )?;
-                let mut rows = query.query([most])?;
+                let (condition, values) = Wanted { device: None, ..wanted }.condition("id", most);
+                let mut query = db.prepare_cached(&format!(
+                    "SELECT id, at, who, place, action, detail, this FROM audit {condition}"
+                ))?;
+                let mut rows = query.query(params_from_iter(values))?;
                 let mut list = Vec::new();
                 while let Some(row) = rows.next()? {
                     let (entry, _) = entry(row)?;

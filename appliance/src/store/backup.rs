@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{self as unix, DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FILE, StoreError,
+    FILE, LOCK, StoreError, aside,
     cipher::{self, StoreKey},
     migrate, quick_check,
 };
@@ -170,7 +170,10 @@ pub fn newest_at(target: &Path) -> Result<Option<Millis>, StoreError> {
 }
 
 /// Restores a backup into `folder`, which must hold no database: the newest one when `source` is a folder of backups.
-/// `key` is the file with the key that the box had. Checks what it restored by opening and counting it.
+/// `key` is the file with the key that the box had. Checks what it restored by opening and counting it. Whoever calls, the
+/// files are of the owner of the folder that they are put in.
+///
+/// The empty database with which a box goes on after the old one was damaged makes room: it is set aside with its key.
 ///
 /// # Errors
 /// [`StoreError::Missing`] when there is no backup or no key, [`StoreError::Taken`] when `folder` has a database,
@@ -186,8 +189,10 @@ pub fn restore(source: &Path, key: &Path, folder: &Path) -> Result<Backup, Store
     let bytes = bytes.ok_or_else(|| StoreError::File(format!("{}: there is no such key file", key.display())))?;
     let key = StoreKey::raw(&bytes);
     let _lock = super::take_folder(folder)?;
+    give(&folder.join(LOCK), folder)?;
     let path = folder.join(FILE);
-    if fs::metadata(&path).is_ok_and(|meta| meta.len() > 0) {
+    let begun_anew = aside::told(folder);
+    if begun_anew.is_none() && fs::metadata(&path).is_ok_and(|meta| meta.len() > 0) {
         return Err(StoreError::Taken);
     }
     let new = folder.join(format!("{FILE}.restoring"));
@@ -195,6 +200,9 @@ pub fn restore(source: &Path, key: &Path, folder: &Path) -> Result<Backup, Store
     fs::copy(&file, &new).map_err(|e| StoreError::file(&new, &e))?;
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(|e| StoreError::file(&new, &e))?;
     check(&new, &key, &contents)?;
+    if let Some(told) = begun_anew {
+        make_room(folder, told.at)?;
+    }
     let db = Connection::open(&new)?;
     key.unlock(&db)?;
     let mut query = db.prepare("SELECT name, content FROM kept_file")?;
@@ -206,19 +214,47 @@ pub fn restore(source: &Path, key: &Path, folder: &Path) -> Result<Backup, Store
             let parent = place.parent().unwrap_or(folder);
             fs::create_dir_all(parent).map_err(|e| StoreError::file(parent, &e))?;
             keyfile::save(folder, &name, &content).map_err(|e| StoreError::File(e.to_string()))?;
+            for made in place.ancestors().take_while(|made| *made != folder) {
+                give(made, folder)?;
+            }
         }
     }
     drop(query);
     db.execute_batch("DROP TABLE kept_file")?;
     db.close().map_err(|(_, error)| StoreError::from(error))?;
     keyfile::save(folder, cipher::FILE, &bytes).map_err(|e| StoreError::File(e.to_string()))?;
+    give(&folder.join(cipher::FILE), folder)?;
+    give(&new, folder)?;
     fs::rename(&new, &path).map_err(|e| StoreError::file(&path, &e))?;
     cipher::sync_folder(&path)?;
     let restored = cipher::counts(&cipher::open_to_read(&path, Some(&key))?)?;
     if restored != contents.rows {
         return Err(StoreError::Damaged(format!("restored {restored:?}, the backup said {:?}", contents.rows)));
     }
+    aside::known(folder)?;
     Ok(Backup { file, contents })
+}
+
+/// Sets aside the database that began anew at `at`, with its key: it may hold lessons of the days since.
+fn make_room(folder: &Path, at: Millis) -> Result<(), StoreError> {
+    for name in [FILE, "box.db-wal", "box.db-shm", cipher::FILE] {
+        let (from, to) = (folder.join(name), folder.join(format!("{name}.anew-{at}")));
+        match fs::rename(&from, &to) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::file(&from, &e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Gives a file to the owner of `folder`. A backup is brought back by root, and the hub is another.
+fn give(path: &Path, folder: &Path) -> Result<(), StoreError> {
+    let owner = fs::metadata(folder).map_err(|e| StoreError::file(folder, &e))?;
+    let own = fs::metadata(path).map_err(|e| StoreError::file(path, &e))?;
+    if (own.uid(), own.gid()) == (owner.uid(), owner.gid()) || !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    unix::chown(path, Some(owner.uid()), Some(owner.gid())).map_err(|e| StoreError::file(path, &e))
 }
 
 /// Opens the copy, has SQLCipher prove each page and SQLite its structure, and counts.

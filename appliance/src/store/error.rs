@@ -30,6 +30,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same work may be done later: what the disk refuses now, it may take when there is room again.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Busy | Self::DiskFull | Self::Damaged(_) | Self::File(_) | Self::Sql(_) => true,
+            Self::Closed | Self::InUse(_) | Self::Taken | Self::Missing | Self::Newer(..) => false,
+        }
+    }
+
     pub(super) fn file(path: &Path, error: &std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
             return Self::DiskFull;

@@ -1,5 +1,6 @@
 //! Lessons, and who was on the panel when: the evidence that R-CAST-4 asks for.
 
+use appliance_core::home::record::{LessonAtHome, Stay, attendees};
 use classroom_protocol::{Millis, Seat, SourceId};
 use rusqlite::{Connection, params};
 
@@ -55,6 +56,22 @@ pub struct Evidence {
     /// What was on the panel.
     pub showing: Option<Showing>,
 }
+
+/// Lessons of a teacher with a class that began from `from` (inclusive) to `to` (exclusive).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LessonSpan {
+    /// The class.
+    pub class: ClassId,
+    /// From when.
+    pub from: Millis,
+    /// Until when.
+    pub to: Millis,
+    /// Account id of the teacher who began or ended them.
+    pub teacher: i64,
+}
+
+/// How far from the beginning of its lesson an event may be: a lesson that nobody ended, a clock that was set.
+const AROUND: Millis = 3 * 86_400_000;
 
 impl Lessons {
     /// A lesson begins.
@@ -157,6 +174,14 @@ impl Lessons {
             .await
     }
 
+    /// Those of these lessons in which someone took part from home, in the order of time (R-LIVE-1).
+    ///
+    /// # Errors
+    /// As all of the store.
+    pub async fn at_home(&self, span: LessonSpan, now: Millis) -> Result<Vec<LessonAtHome>, StoreError> {
+        self.0.read(move |db| at_home(db, span, now)).await
+    }
+
     /// The lessons of a class that began from `from` (inclusive) to `to` (exclusive), with what was on the panel, in
     /// the order of time.
     ///
@@ -198,6 +223,55 @@ impl Lessons {
             })
             .await
     }
+}
+
+fn at_home(db: &Connection, span: LessonSpan, now: Millis) -> Result<Vec<LessonAtHome>, StoreError> {
+    // The events of the time first: there is an index for that. Who joined has one event, who left another one with the
+    // moment of joining. The student of the number, wherever they sit now; without a number the student of the seat.
+    let mut query = db.prepare_cached(
+        "SELECT lesson.id, class_name, started_at, ended_at, started_by, joined.seat, who.name, joined.at, stay.seconds
+         FROM usage_event AS joined
+         CROSS JOIN lesson ON lesson.id = joined.lesson
+         LEFT JOIN usage_event AS stay ON stay.at = joined.at AND stay.kind = 'attended-live'
+             AND stay.lesson = joined.lesson AND stay.seat = joined.seat
+         LEFT JOIN student AS who ON who.id = coalesce(
+             (SELECT id FROM student WHERE number = joined.student),
+             (SELECT id FROM student WHERE joined.student IS NULL AND class_id = joined.class AND seat = joined.seat))
+         WHERE joined.at >= ?4 AND joined.at < ?5 AND joined.kind = 'joined' AND joined.place = 'home'
+             AND joined.seat IS NOT NULL AND class_id = ?1 AND started_at >= ?2 AND started_at < ?3
+             AND EXISTS (SELECT 1 FROM usage_event AS taught WHERE taught.at IN (started_at, ended_at)
+                 AND taught.lesson = lesson.id AND taught.staff = ?6)
+         ORDER BY started_at, lesson.id, joined.at",
+    )?;
+    let LessonSpan { class, from, to, teacher } = span;
+    let around = (from.saturating_sub(AROUND), to.saturating_add(AROUND));
+    let mut rows = query.query(params![class, from, to, around.0, around.1, teacher])?;
+    let mut lessons: Vec<(LessonAtHome, Vec<Stay>)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        if lessons.last().is_none_or(|(last, _)| last.lesson != id) {
+            let lesson = LessonAtHome {
+                lesson: id,
+                class_name: row.get(1)?,
+                started_at: row.get(2)?,
+                ended_at: row.get(3)?,
+                teacher: row.get(4)?,
+                students: vec![],
+            };
+            lessons.push((lesson, vec![]));
+        }
+        let (from, seconds) = (row.get::<_, Millis>(7)?, row.get::<_, Option<Millis>>(8)?);
+        let to = seconds.map(|seconds| from.saturating_add(seconds.saturating_mul(1000)));
+        let name = row.get::<_, Option<String>>(6)?.unwrap_or_default();
+        if let Some((_, stays)) = lessons.last_mut() {
+            stays.push(Stay { seat: seat(row, 5)?, name, from, to });
+        }
+    }
+    let whole = |(lesson, stays): (LessonAtHome, Vec<Stay>)| {
+        let now = lesson.ended_at.is_none().then_some(now);
+        LessonAtHome { students: attendees(stays, now), ..lesson }
+    };
+    Ok(lessons.into_iter().map(whole).collect())
 }
 
 fn is_open(db: &Connection, lesson: &str, source: &SourceId) -> Result<bool, StoreError> {

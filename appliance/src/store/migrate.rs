@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_library.sql"),
     include_str!("migrations/0006_network_access.sql"),
     include_str!("migrations/0007_agents.sql"),
+    include_str!("migrations/0008_alarms.sql"),
     include_str!("migrations/0009_school_key.sql"),
 ];
 

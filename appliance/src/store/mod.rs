@@ -7,6 +7,8 @@
 mod access;
 mod accounts;
 mod agents;
+mod alarms;
+pub mod aside;
 mod audit;
 pub mod backup;
 mod cipher;
@@ -39,16 +41,17 @@ use classroom_protocol::Millis;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-pub use access::AccessLog;
+pub use access::{AccessLog, Wanted};
 pub use accounts::{Accounts, NewStaff, Session, Staff, StaffId};
 pub use agents::{AgentRow, Agents, GivenOrders, Seen};
+pub use alarms::AlarmLog;
 pub use audit::{Audit, AuditEntry, AuditRow, BrokenChain};
 pub use classes::{Class, ClassId, Classes, Student};
 pub use codes::{CodeRefused, Codes, Purpose, issue_code};
 pub use error::StoreError;
 pub use failures::Failures;
 pub use figures::{FigureRows, FigureStore, ReportSetting};
-pub use lessons::{Evidence, Lessons, NewLesson, Showing};
+pub use lessons::{Evidence, LessonSpan, Lessons, NewLesson, Showing};
 pub use library::{LibraryItem, LibraryItems};
 pub use outbox::{Outbox, OutboxState, Refused, RefusedRow, Waiting};
 pub use panels::{Panel, PanelId, Panels};
@@ -66,6 +69,10 @@ pub type Hash = [u8; 32];
 
 /// Name of the database file in the data folder.
 const FILE: &str = "box.db";
+/// Name of the file by which a hub holds the data folder.
+const LOCK: &str = "box.lock";
+/// Why an empty file is no database.
+const EMPTY: &str = "the file is empty";
 
 /// The handle from which the narrow ones are taken. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -103,6 +110,7 @@ pub struct Opened {
 pub fn open(folder: &Path, now: Millis) -> Result<Opened, StoreError> {
     let lock = take_folder(folder)?;
     let path = folder.join(FILE);
+    let lost = is_lost(folder);
     let key = Some(cipher::load_or_create(folder, now)?);
     let mut set_aside = None;
     let key = match key.as_ref().map(|key| cipher::encrypt(&path, key)) {
@@ -119,8 +127,11 @@ pub fn open(folder: &Path, now: Millis) -> Result<Opened, StoreError> {
         }
         _ => key,
     };
-    let write = match open_checked(&path, key.as_ref()) {
+    let opened = if lost { Err(StoreError::Damaged(EMPTY.into())) } else { open_checked(&path, key.as_ref()) };
+    let write = match opened {
         Err(StoreError::Damaged(reason)) => {
+            // Told first: whatever happens between the two, people hear of it.
+            aside::tell(folder, &aside_name(&path, now, ""), now);
             let aside = move_away(&path, now)?;
             tracing::error!(%reason, aside = %aside.display(),
                 "the database was damaged or the key in store.key is not its key: set aside, starting empty");
@@ -150,6 +161,9 @@ pub fn check(folder: &Path) -> Result<Option<u64>, StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(StoreError::file(&path, &e)),
     };
+    if is_lost(folder) {
+        return Err(StoreError::Damaged(EMPTY.into()));
+    }
     let key = if cipher::is_plain(&path)? { None } else { cipher::load(folder)? };
     let db = cipher::open_to_read(&path, key.as_ref())?;
     quick_check(&db)?;
@@ -225,6 +239,11 @@ impl Store {
     /// Enrolled take-home devices.
     pub fn agents(&self) -> Agents {
         Agents(self.db.clone())
+    }
+
+    /// What students and devices have told and people look at.
+    pub fn alarms(&self) -> AlarmLog {
+        AlarmLog(self.db.clone())
     }
 
     /// What happened and counts as use.
@@ -312,7 +331,7 @@ fn take_folder(folder: &Path) -> Result<File, StoreError> {
     if !folder.is_dir() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StoreError::file(folder, &e))?;
     }
-    let path = folder.join("box.lock");
+    let path = folder.join(LOCK);
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -327,12 +346,38 @@ fn take_folder(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn open_checked(path: &Path, key: Option<&StoreKey>) -> Result<Connection, StoreError> {
+/// Whether there is an empty file where a box that has run before, which is one with a key, has its database. [`make`]
+/// never leaves one.
+fn is_lost(folder: &Path) -> bool {
+    folder.join(cipher::FILE).exists() && fs::metadata(folder.join(FILE)).is_ok_and(|meta| meta.len() == 0)
+}
+
+/// Makes an empty database: it is there whole or not at all, also when the power fails.
+fn make(path: &Path, key: Option<&StoreKey>) -> Result<(), StoreError> {
+    let new = PathBuf::from(format!("{}.new", path.display()));
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let rest = PathBuf::from(format!("{}{suffix}", new.display()));
+        match fs::remove_file(&rest) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::file(&rest, &e)),
+            _ => {}
+        }
+    }
     // SQLite gives -wal and -shm the mode of the main file.
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    let file = file.map_err(|e| StoreError::file(path, &e))?;
-    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(|e| StoreError::file(path, &e))?;
-    drop(file);
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new);
+    drop(file.map_err(|e| StoreError::file(&new, &e))?);
+    let mut db = connect(&new, key)?;
+    migrate::run(&mut db)?;
+    // Folds the journal in.
+    db.close().map_err(|(_, error)| StoreError::from(error))?;
+    fs::rename(&new, path).map_err(|e| StoreError::file(path, &e))?;
+    cipher::sync_folder(path)
+}
+
+fn open_checked(path: &Path, key: Option<&StoreKey>) -> Result<Connection, StoreError> {
+    if fs::metadata(path).map_or(0, |meta| meta.len()) == 0 {
+        make(path, key)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|e| StoreError::file(path, &e))?;
     let mut db = connect(path, key)?;
     quick_check(&db)?;
     migrate::run(&mut db)?;
@@ -363,15 +408,18 @@ fn quick_check(db: &Connection) -> Result<(), StoreError> {
 /// Renames the database and its journal files, so that someone can still look at them.
 fn move_away(path: &Path, now: Millis) -> Result<PathBuf, StoreError> {
     let name = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let aside = |suffix: &str| PathBuf::from(format!("{}.damaged-{now}{suffix}", path.display()));
     for suffix in ["", "-wal", "-shm"] {
-        match fs::rename(name(suffix), aside(suffix)) {
+        match fs::rename(name(suffix), aside_name(path, now, suffix)) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(StoreError::file(path, &e)),
         }
     }
-    Ok(aside(""))
+    Ok(aside_name(path, now, ""))
+}
+
+fn aside_name(path: &Path, now: Millis, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}.damaged-{now}{suffix}", path.display()))
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Outbox {
             .read(move |db| {
                 let mut query = db.prepare_cached(
                     "SELECT outbox.seq, id, body, at, kind, student, device, class, seat, staff, place, lesson,
-                            platform, seconds, object, category
+                            platform, seconds, object, category, times
                      FROM outbox JOIN usage_event USING (seq)
                      WHERE outbox.seq > ?1 ORDER BY outbox.seq LIMIT ?2",
                 )?;
@@ -247,7 +247,8 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
     let (kind, place): (String, String) = (row.get(4)?, row.get(10)?);
     let seat: Option<u8> = row.get(8)?;
     let (platform, seconds, object, category) = (row.get(12)?, row.get(13)?, row.get(14)?, row.get(15)?);
-    let fact = Kind::parse(&kind).and_then(|kind| Fact::of(kind, platform, seconds, object, category));
+    let times = row.get(16)?;
+    let fact = Kind::parse(&kind).and_then(|kind| Fact::of(kind, platform, seconds, object, category, times));
     let (Some(fact), Some(place)) = (fact, Place::parse(&place)) else { return Ok(None) };
     let who = Subject {
         student: row.get(5)?,

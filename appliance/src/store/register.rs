@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use appliance_core::register::{
-    Change, ClassRef, Condition, ConsentText, Device, DeviceFacts, Kind, Loan, Mac, Party, Register, Signature, State,
-    Student, StudentId, StudentNumber, Way,
+    Change, ClassRef, Condition, ConsentText, Device, DeviceFacts, Kind, Lent, Loan, Mac, Party, Register, Signature,
+    State, Student, StudentId, StudentNumber, Way,
 };
 use classroom_protocol::{Millis, Seat};
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
@@ -148,6 +148,24 @@ impl Registers {
                         condition: row.get(3)?,
                     })
                 })?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// The loans of the device with this code, ended ones too.
+    ///
+    /// # Errors
+    /// As all of the store.
+    pub async fn loans_of(&self, device: String) -> Result<Vec<Lent>, StoreError> {
+        self.db
+            .read(move |db| {
+                let mut query = db.prepare_cached(
+                    "SELECT student.number, lent_at, returned_at FROM loan
+                     JOIN device ON device.id = device_id JOIN student ON student.id = student_id WHERE code = ?1",
+                )?;
+                let rows = query
+                    .query_map([device], |row| Ok(Lent { student: row.get(0)?, from: row.get(1)?, to: row.get(2)? }))?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
             .await

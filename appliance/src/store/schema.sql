@@ -197,10 +197,23 @@ CREATE TABLE usage_event (
     -- The library's item, the rule that refused, what was tampered with; never an address.
     object TEXT,
     -- Category of what was refused.
-    category TEXT
+    category TEXT,
+    -- So often in that minute, where one record tells of several; NULL where it tells of one.
+    times INTEGER
 ) STRICT;
 
 CREATE INDEX usage_event_by_time ON usage_event (at);
+
+-- What people look at (R-POL-13, -19) is a handful among all.
+CREATE INDEX usage_event_alarms ON usage_event (recorded_at) WHERE kind IN ('reported-site', 'tampered');
+
+-- Who has taken note of what a student or a device told (R-POL-13, -19).
+CREATE TABLE alarm_seen (
+    seq INTEGER PRIMARY KEY REFERENCES usage_event (seq),
+    at INTEGER NOT NULL,
+    -- Name of who. Reason: accountability (R-DATA-6).
+    by TEXT NOT NULL
+) STRICT;
 
 -- What is still to be delivered upstream (R-USE-6). A row goes when the upstream has confirmed it, or to outbox_refused.
 CREATE TABLE outbox (
@@ -417,7 +430,11 @@ CREATE TABLE agent (
     -- The orders that it was given: version, time, SHA-256. Reason: a device takes only newer ones.
     orders_version INTEGER NOT NULL,
     orders_at INTEGER NOT NULL,
-    orders_hash BLOB NOT NULL
+    orders_hash BLOB NOT NULL,
+    -- Records that the device has lost and told of, in all, and when it told last. Reason: what was lost is unknown, and
+    -- people may ask why (R-USE-5, R-POL-13).
+    dropped INTEGER NOT NULL DEFAULT 0,
+    dropped_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- One-time codes to enrol a device.

@@ -5,7 +5,7 @@ use appliance_core::{
     access::Roles,
     throttle::{Rule, Throttle},
 };
-use classroom_protocol::{Seat, SourceId};
+use classroom_protocol::{Seat, SourceId, policy::AccessLine};
 use tempfile::TempDir;
 
 use super::*;
@@ -303,7 +303,7 @@ async fn the_audit_notices_a_changed_and_a_missing_row() {
         };
         assert_eq!(audit.append(entry).await.unwrap().0, i64::try_from(i).unwrap() + 1);
     }
-    let latest = audit.latest(2).await.unwrap();
+    let latest = audit.page(Wanted::default(), 2).await.unwrap();
     assert_eq!(latest.iter().map(|row| row.id).collect::<Vec<_>>(), [5, 4]);
     assert_eq!(latest[0].entry.detail["tile"], 4);
     assert_eq!(audit.verify().await.unwrap(), Ok(5));
@@ -337,5 +337,37 @@ async fn an_event_of_a_seat_notes_whose_it_was() {
     let waiting = opened.store.outbox().waiting(0, 10).await.unwrap();
     let numbers: Vec<_> = waiting.into_iter().map(|one| one.event.unwrap().who.student).collect();
     assert_eq!(numbers, [Some("1100207".into()), None, Some("1200301".into())]);
+    close(opened.keeper).await;
+}
+
+#[tokio::test]
+async fn the_record_of_network_access_is_read_by_day_device_and_page() {
+    use appliance_core::calendar::Day;
+    let (_folder, opened) = fresh();
+    let record = opened.store.access();
+    let line = |n: u64| AccessLine {
+        at: NOW + n * HOUR,
+        device: (n % 2 == 0).then(|| "ABCDEFGH".to_owned()),
+        address: "10.1.2.3".into(),
+        lesson: None,
+        name: format!("site-{n}.example"),
+        allow: false,
+        rule: "R-POL-3".into(),
+    };
+    record.keep((0..72).map(line).collect()).await.unwrap();
+    let read = async |wanted: Wanted, most| -> Vec<i64> {
+        record.page(wanted, most).await.unwrap().into_iter().map(|(seq, _)| seq).collect()
+    };
+    assert_eq!(read(Wanted::default(), 3).await, [72, 71, 70]);
+    assert_eq!(read(Wanted { before: Some(70), ..Wanted::default() }, 2).await, [69, 68]);
+    let day = Day::of(NOW + 24 * HOUR);
+    let of_day = read(Wanted { day: Some(day), ..Wanted::default() }, 100).await;
+    assert_eq!(of_day.len(), 24, "a day of the school's clock");
+    let of_device = Wanted { day: Some(day), device: Some("ABCDEFGH".into()), before: Some(of_day[0]) };
+    let lines = record.page(of_device, 100).await.unwrap();
+    assert!((11..=12).contains(&lines.len()));
+    for (seq, line) in lines {
+        assert!(seq < of_day[0] && line.device.is_some() && Day::of(line.at) == day);
+    }
     close(opened.keeper).await;
 }

@@ -56,8 +56,8 @@ fn insert(db: &Connection, kept: &KeptEvent, now: Millis) -> Result<Recorded, St
     // Who sits on a seat changes with the years: the register's number of today is noted with the event.
     let mut insert = db.prepare_cached(
         "INSERT INTO usage_event (id, at, recorded_at, kind, student, device, class, seat, staff, place, lesson,
-                                  platform, seconds, object, category)
-         VALUES (?1, ?2, ?3, ?4, coalesce(?5, (SELECT number FROM student WHERE class_id = ?7 AND seat = ?8)), ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                                  platform, seconds, object, category, times)
+         VALUES (?1, ?2, ?3, ?4, coalesce(?5, (SELECT number FROM student WHERE class_id = ?7 AND seat = ?8)), ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (id) DO NOTHING",
     )?;
     let new = insert.execute(params![
@@ -75,7 +75,8 @@ fn insert(db: &Connection, kept: &KeptEvent, now: Millis) -> Result<Recorded, St
         fact.platform(),
         fact.seconds(),
         fact.object(),
-        fact.category()
+        fact.category(),
+        fact.times()
     ])?;
     if new == 0 {
         return Ok(Recorded::Known);

@@ -118,3 +118,20 @@ fn time_and_name_are_checked() {
     assert!(matches!(check(None, facts.not_after), Err(TlsError::Expired(_))));
     assert_eq!(check(None, facts.not_after - 1), Ok(()));
 }
+
+#[test]
+fn the_rooms_pages_are_at_their_own_names_and_no_others() {
+    let files = files();
+    write(&files, &["room501.school.example", "*.live.school.example", "10.0.0.1"]);
+    let certificate = Certificate::load(&files.certificate, &files.key).unwrap();
+    let own = |name: &str| is_own(name, &certificate, &["Room.School.example".to_owned()]);
+    for name in ["room501.school.example", "Room501.School.Example.", "a.live.school.example", "room.school.example"] {
+        assert!(own(name), "{name}");
+    }
+    for name in ["classroom", "classroom-12ab.local", "localhost"] {
+        assert!(own(name), "the local network's: {name}");
+    }
+    for name in ["krunker.io", "school.example", "live.school.example", "a.b.live.school.example", "evil-local.com"] {
+        assert!(!own(name), "{name}");
+    }
+}

@@ -9,9 +9,10 @@ use appliance_core::{
     policy::{DeviceState, Document, Lesson, Window},
     register::{
         borrowed::{Borrowed, of_device},
+        loan::borrower_at,
         text,
     },
-    usage::Subject,
+    usage::{Fact, Subject},
 };
 use axum::{
     extract::{Path, State},
@@ -33,6 +34,7 @@ use super::{
 };
 use crate::{
     agents::{Authority, OrdersKey, write},
+    alarms::Alarms,
     clock,
     dns::Rules,
     staff::{BoxKey, setup_code},
@@ -77,6 +79,8 @@ pub struct AgentState {
     pub key: Arc<BoxKey>,
     /// Keeps what they tell.
     pub recorder: Recorder,
+    /// Tells people what students and devices have told.
+    pub alarms: Alarms,
     /// Which of their days are told whole.
     pub figures: FigureStore,
     /// The school's rules and the running lesson.
@@ -187,6 +191,9 @@ pub struct Listed {
     link: Option<Link>,
     version: Option<String>,
     hours: Vec<Window>,
+    /// Records that it has lost and told of.
+    dropped: u64,
+    dropped_at: Option<Millis>,
 }
 
 /// `GET /api/school/agents`: all of them.
@@ -199,8 +206,8 @@ pub async fn list(State(state): State<AgentState>) -> Result<axum::Json<Vec<List
         let hours = state.agents.hours(row.device.clone()).await.map_err(store)?;
         let hours = hours.map(|text| serde_json::from_str(&text)).transpose();
         let hours = hours.map_err(|error| Refusal::internal(&error))?.unwrap_or_default();
-        let AgentRow { device, enrolled_at, seen_at, link, version, .. } = row;
-        all.push(Listed { device, enrolled_at, seen_at, link, version, hours });
+        let AgentRow { device, enrolled_at, seen_at, link, version, dropped, dropped_at, .. } = row;
+        all.push(Listed { device, enrolled_at, seen_at, link, version, hours, dropped, dropped_at });
     }
     Ok(axum::Json(all))
 }
@@ -279,7 +286,7 @@ pub async fn enrol(
     let row = row.ok_or_else(|| Problem::new(ProblemCode::WrongCode).field("code"))?;
     state.guesses.succeeded(&guesser);
     let (text, given) = state.orders(&row, now).await?;
-    let seen = Seen { at: now, link: None, version: String::new(), given };
+    let seen = Seen { at: now, link: None, version: String::new(), given, dropped: 0 };
     state.agents.seen(row.enrolment.clone(), seen).await.map_err(store)?;
     state.audit.note("", peer.0, "agent-enrolled", serde_json::json!({ "device": row.device })).await;
     let enrolled = Enrolled {
@@ -303,7 +310,7 @@ pub async fn sync(
     let row = state.row(&who).await?;
     let now = clock::now();
     if dropped > 0 {
-        tracing::warn!(device = row.device, dropped, "the agent had no room for records and says so");
+        tracing::warn!(device = row.device, dropped, "the agent has lost records and says so");
     }
     if let Some(days) = told_days(row.enrolled_at, dropped_at, waiting, now) {
         state.figures.device_seen(row.device.clone(), days).await.map_err(store)?;
@@ -311,7 +318,7 @@ pub async fn sync(
     let (text, given) = state.orders(&row, now).await?;
     let fresh = given.version != orders;
     let version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
-    state.agents.seen(row.enrolment, Seen { at: now, link, version, given }).await.map_err(store)?;
+    state.agents.seen(row.enrolment, Seen { at: now, link, version, given, dropped }).await.map_err(store)?;
     let orders = fresh.then(|| state.orders_key.sign(text));
     let lesson = state.rules.borrow().as_ref().and_then(|rules| rules.running().cloned());
     Ok(axum::Json(Synced { now, orders, lesson }))
@@ -330,17 +337,21 @@ pub async fn events(
     if reports.len() > MOST_RECORDS {
         return Err(ProblemCode::TooLarge.into());
     }
-    let student = state.registered(&row.device).await?.and_then(|known| known.student);
-    let subject = Subject::device(row.device, student);
+    let loans = state.registers.loans_of(row.device.clone()).await.map_err(store)?;
+    let told_people = reports.iter().any(|report| report.fact == Fact::ReportedSite {});
     let (mut good, mut refused) = (Vec::new(), Vec::new());
     for report in reports {
-        match told(&report, &row.enrolment, &subject) {
+        let borrower = borrower_at(&loans, report.at).map(str::to_owned);
+        match told(&report, &row.enrolment, &Subject::device(row.device.clone(), borrower)) {
             Ok(event) => good.push(event),
             Err(error) => refused.push(RefusedReport { id: report.id, reason: error.to_string() }),
         }
     }
     let kept = state.recorder.record_all(good).await.map_err(|error| Refusal::internal(&error))?;
     let new = kept.iter().filter(|one| **one == Recorded::New).count();
+    if told_people && new > 0 {
+        state.alarms.tell().await;
+    }
     Ok(axum::Json(Delivered { kept: new, known: kept.len() - new, refused }))
 }
 

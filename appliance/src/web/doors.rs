@@ -41,7 +41,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(120);
 /// A client that takes nothing at all of what waits for it is hung up on after this long. A slow line takes something.
 const STUCK: Duration = Duration::from_secs(30);
-/// That connections are not let in is said at most this often.
+/// That connections are not let in, and why, is said at most this often.
 const SAID_EACH: Duration = Duration::from_secs(60);
 
 /// Counts who is in. Clones are the same doors. How many may come in, and that the newest is hung up on when they are
@@ -53,28 +53,33 @@ pub struct Doors(Arc<Mutex<Counted>>);
 struct Counted {
     crowd: Crowd,
     refused: u64,
-    said: Option<Instant>,
+    said: Said,
 }
 
-impl Counted {
-    /// Whether it is time to say again that connections are not let in.
-    fn says(&mut self, now: Instant) -> bool {
-        let says = self.said.is_none_or(|said| now.duration_since(said) >= SAID_EACH);
-        if says {
-            self.said = Some(now);
+/// When something of which there may be much was said last.
+#[derive(Default)]
+pub(super) struct Said(Option<Instant>);
+
+impl Said {
+    /// Whether it is time to say it again.
+    pub(super) fn again(&mut self, now: Instant) -> bool {
+        let again = self.0.is_none_or(|said| now.duration_since(said) >= SAID_EACH);
+        if again {
+            self.0 = Some(now);
         }
-        says
+        again
     }
 }
 
 impl Doors {
-    fn enter(&self, address: IpAddr) -> io::Result<Place> {
+    /// A place under this address until it is dropped.
+    pub(super) fn enter(&self, address: IpAddr) -> io::Result<Place> {
         let mut counted = self.lock();
         if counted.crowd.enter(address) {
             return Ok(Place { doors: self.clone(), address });
         }
         counted.refused += 1;
-        if counted.says(Instant::now()) {
+        if counted.said.again(Instant::now()) {
             let (inside, refused) = (counted.crowd.inside(), counted.refused);
             tracing::warn!(%address, inside, refused, "too many connections: some are not let in");
         }
@@ -98,7 +103,7 @@ impl Doors {
 }
 
 /// One connection's place, given back when it ends.
-struct Place {
+pub(super) struct Place {
     doors: Doors,
     address: IpAddr,
 }
@@ -117,18 +122,28 @@ pub(super) struct Doorkeeper {
     idle: Duration,
 }
 
+impl Doorkeeper {
+    /// Lets a connection of `address` in, if there is a place for it.
+    pub(super) fn let_in<S>(
+        &self,
+        address: IpAddr,
+        stream: TcpStream,
+        service: S,
+    ) -> io::Result<(Patient<TcpStream>, Told<S>)> {
+        let place = self.doors.enter(address)?;
+        let life = Arc::<Life>::default();
+        let stream = Patient::new(stream, life.clone(), (self.first, self.idle, STUCK), Some(place));
+        Ok((stream, Told { service, life }))
+    }
+}
+
 impl<S> Accept<TcpStream, S> for Doorkeeper {
     type Stream = Patient<TcpStream>;
     type Service = Told<S>;
     type Future = Ready<io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let place = stream.peer_addr().and_then(|peer| self.doors.enter(peer.ip()));
-        ready(place.map(|place| {
-            let life = Arc::<Life>::default();
-            let stream = Patient::new(stream, life.clone(), (self.first, self.idle, STUCK), Some(place));
-            (stream, Told { service, life })
-        }))
+        ready(stream.peer_addr().and_then(|peer| self.let_in(peer.ip(), stream, service)))
     }
 }
 
@@ -414,8 +429,8 @@ mod tests {
         inside.pop();
         assert!(doors.enter(address).is_ok());
         let mut counted = doors.lock();
-        let said = counted.said.expect("said");
-        assert!(!counted.says(said + SAID_EACH / 2), "not with every connection");
-        assert!(counted.says(said + SAID_EACH));
+        let said = counted.said.0.expect("said");
+        assert!(!counted.said.again(said + SAID_EACH / 2), "not with every connection");
+        assert!(counted.said.again(said + SAID_EACH));
     }
 }

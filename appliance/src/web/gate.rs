@@ -64,6 +64,8 @@ pub enum Via {
     Tls,
     /// Plain HTTP from anywhere, for the page that says why a host does not open.
     Portal,
+    /// TLS, from a home through the gateway.
+    Homes,
 }
 
 /// The certificate that a take-home device has shown in its handshake, checked against the box's authority: SHA-256 of
@@ -134,6 +136,7 @@ impl Gate {
         let refused = by_cookie && foreign(request);
         let operator = proof == Proof::default() && self.inner.ops_token.is_none() && on_the_box(request);
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let from_home = request.extensions().get() == Some(&Via::Homes);
         let device = request.extensions().get::<Option<DeviceCertificate>>().copied().flatten();
         let gate = self.clone();
         async move {
@@ -148,6 +151,7 @@ impl Gate {
                 return Ok(Who::Ops);
             }
             let who = gate.identify(&proof).await.map_err(|error| Refusal::internal(&error))?;
+            let who = if from_home { who.at_the_door_for_homes() } else { who };
             if let Some(address) = peer {
                 gate.inner.presence.spoke(address, &who);
             }

@@ -86,13 +86,14 @@ pub struct Entering {
     take_over: bool,
 }
 
-/// `POST /api/home/join`: a link for the pass of one session.
+/// `POST /api/home/join`: a link for the pass of one session. From which home a lesson was entered is kept.
 ///
 /// # Errors
 /// `no-lesson` when its lesson is over, `link-revoked`, `home-taken` while another session lives.
 pub async fn join(
     State(state): State<HomeState>,
     who: Caller,
+    peer: Peer,
     Json(Entering { take_over }): Json<Entering>,
 ) -> Result<axum::Json<HomePass>, Refusal> {
     let Who::HomeLink { lesson, seat, link } = who.0 else { return Err(ProblemCode::NotAllowed.into()) };
@@ -102,6 +103,8 @@ pub async fn join(
         _ => None,
     });
     let (Pass { lesson, seat, session }, name) = given.ok_or(ProblemCode::Internal)?;
+    let entered = serde_json::json!({ "lesson": lesson, "take_over": take_over });
+    state.audit.note(seat.home_source().as_str(), peer.0, "home-join", entered).await;
     let claims = Claims { kind: Kind::Home, lesson, seat: Some(seat), epoch: session, exp: clock::now() + DAY_MS };
     Ok(axum::Json(HomePass { token: state.key.sign(&claims), seat, name, source: seat.home_source() }))
 }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     clock,
+    keeping::Keeping,
     room::RoomHandle,
     staff::{BoxKey, Claims, Kind},
     thumbnails::Thumbnails,
@@ -51,6 +52,8 @@ pub struct JoinState {
     pub thumbnails: Thumbnails,
     /// Whether the first teacher account is still to be made.
     pub setup: watch::Receiver<bool>,
+    /// Whether the box began anew.
+    pub keeping: Keeping,
 }
 
 /// `GET /api/room`.
@@ -62,6 +65,7 @@ pub async fn room(State(state): State<JoinState>) -> axum::Json<RoomInfo> {
         join_url: facts.join_url.clone(),
         lesson: state.room.now().lesson_id().is_some(),
         setup: *state.setup.borrow(),
+        set_aside: state.keeping.now().set_aside.is_some(),
     })
 }
 

@@ -20,6 +20,7 @@ use super::{doors::Doors, reply::Refusal};
 use crate::{
     clock,
     delivery::DeliveryStats,
+    keeping::Keeping,
     media::{MediaHandle, MediaStats, PublisherStats, ViewerStats},
     room::RoomHandle,
     store::{Outbox, StoreError},
@@ -41,6 +42,8 @@ pub struct MetricsState {
     pub key_trouble: Option<&'static str>,
     /// Who is in.
     pub doors: Doors,
+    /// What the disk does not take.
+    pub keeping: Keeping,
 }
 
 /// One encoding of a source.
@@ -106,6 +109,26 @@ pub async fn metrics(State(state): State<MetricsState>) -> Result<Response, Refu
         "Connections that were not let in, there being too many",
         counted(refused),
     );
+    let keeping = state.keeping.now();
+    let at_present: [(&str, &str, u64); 2] = [
+        (
+            "records_waiting",
+            "Records that wait for room on the disk",
+            u64::try_from(keeping.waiting).unwrap_or(u64::MAX),
+        ),
+        (
+            "database_set_aside",
+            "1 until someone knows that the database was set aside",
+            keeping.set_aside.is_some().into(),
+        ),
+    ];
+    for (name, help, value) in at_present {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(level(value));
+        registry.register(name, help, gauge);
+    }
+    let lost = counted(keeping.lost);
+    registry.register("records_lost", "Records that were lost, as too many waited for room on the disk", lost);
     telemetry::register_process(&mut registry);
     deliveries(&mut registry, &state).await.map_err(|error| Refusal::internal(&error))?;
     let mut text = String::new();
@@ -139,7 +162,11 @@ async fn deliveries(registry: &mut Registry, state: &MetricsState) -> Result<(),
     let (outbox, stats) = (state.outbox.state().await?, &state.delivery);
     let age = outbox.oldest.map_or(0, |oldest| clock::now().saturating_sub(oldest) / 1000);
     let at_present: [(&str, &str, u64); 5] = [
-        ("usage_stopped", "1 while nothing is delivered because of the school's key", state.key_trouble.is_some().into()),
+        (
+            "usage_stopped",
+            "1 while nothing is delivered because of the school's key",
+            state.key_trouble.is_some().into(),
+        ),
         ("usage_waiting", "Usage events that wait for their delivery", outbox.waiting),
         ("usage_oldest_seconds", "Age of the oldest of them", age),
         ("usage_refused", "Statements that the upstream refuses for good", outbox.refused),

@@ -3,19 +3,24 @@
 //! [`routes`] declares all of it; a route can't be declared without the rule that guards it.
 
 pub mod agent;
+pub mod alarms;
+pub mod attendance;
 pub mod audit;
 pub mod devices;
 pub mod doors;
 pub mod figures;
 pub mod gate;
 pub mod home;
+pub mod homes;
 pub mod join;
+pub mod keeping;
 pub mod library;
 pub mod media;
 pub mod metrics;
 pub mod pages;
 pub mod panels;
 pub mod policy;
+pub mod record;
 pub mod register;
 pub mod reply;
 mod routes;
@@ -37,7 +42,7 @@ use tower_http::{
 };
 
 pub use routes::Declared;
-use routes::Routes;
+use routes::{Finished, Routes};
 
 use crate::library::POSTER;
 
@@ -53,6 +58,8 @@ pub struct Parts {
     pub home: home::HomeState,
     /// Teachers.
     pub teach: teach::TeachState,
+    /// Who took part from home.
+    pub attendance: attendance::AttendanceState,
     /// The library.
     pub library: library::LibraryState,
     /// Accounts.
@@ -67,18 +74,34 @@ pub struct Parts {
     pub media: media::MediaState,
     /// The rules for people.
     pub policy: policy::PolicyState,
+    /// What the school reviews.
+    pub record: record::RecordState,
     /// Sockets.
     pub ws: ws::WsState,
     /// Take-home devices.
     pub agent: agent::AgentState,
+    /// What students and devices have told.
+    pub alarms: alarms::AlarmState,
+    /// What is wrong with what the box keeps.
+    pub keeping: keeping::KeepingState,
     /// Metrics.
     pub metrics: metrics::MetricsState,
     /// Usage records.
     pub usage: usage::UsageState,
 }
 
-/// All routes with their rules, and the table of them.
-pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
+/// What is served, and where.
+pub struct Served {
+    /// Every route.
+    pub room: Router,
+    /// What is declared for homes, and nothing else.
+    pub homes: Router,
+    /// Every route with its rule.
+    pub table: Vec<Declared>,
+}
+
+/// All routes with their rules.
+pub fn routes(parts: &Parts) -> Served {
     const DELETE: Method = Method::DELETE;
     const GET: Method = Method::GET;
     const OPTIONS: Method = Method::OPTIONS;
@@ -97,22 +120,26 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         media,
         ws,
         agent,
+        alarms,
+        keeping,
+        attendance,
         metrics,
         figures,
         library,
         policy,
+        record,
         usage,
     } = parts;
-    let (router, table) = Routes::new(gate.clone())
+    let declared = Routes::new(gate.clone())
         .at(GET, "/", Rule::Public, pages::root, pages)
         .at(GET, "/join", Rule::Public, pages::join, pages)
-        .at(GET, "/home", Rule::Public, pages::home, pages)
+        .at(GET, "/home", Rule::Public.also_for_homes(), pages::home, pages)
         .at(GET, "/teach", Rule::Public, pages::teach, pages)
         .at(GET, "/panel", Rule::Public, pages::panel, pages)
         .at(GET, "/school", Rule::Public, pages::school, pages)
         .at(GET, "/consent", Rule::Public, pages::consent, pages)
         .at(GET, "/month", Rule::Public, pages::month, pages)
-        .at(GET, "/assets/{*path}", Rule::Public, pages::asset, pages)
+        .at(GET, "/assets/{*path}", Rule::Public.also_for_homes(), pages::asset, pages)
         .at(GET, "/healthz", Rule::Public, pages::health, pages)
         .at(GET, "/api/qr.svg", Rule::Public, pages::qr, pages)
         .at(GET, "/policy", Rule::Public, policy::page, policy)
@@ -120,7 +147,9 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(GET, "/api/policy", Rule::Public, policy::view, policy)
         .at(GET, "/api/policy/why", Rule::Public, policy::why, policy)
         .at(GET, "/api/policy/mine", Rule::Student, policy::mine, policy)
-        .at(GET, "/api/policy/log", Rule::Office, policy::log, policy)
+        .at(GET, "/api/policy/log", Rule::Office, record::access, record)
+        .at(GET, "/api/policy/log.csv", Rule::Office, record::access_csv, record)
+        .at(GET, "/api/policy/files", Rule::Office, policy::files, policy)
         .at(GET, "/api/room", Rule::Public, join::room, join)
         .at(POST, "/api/join", Rule::Public, join::join, join)
         .at(POST, "/api/join/seat", Rule::Ticket, join::seat, join)
@@ -128,9 +157,9 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at_with_limit(PUT, "/api/student/thumbnail", Rule::Student, join::THUMBNAIL_BYTES, join::thumbnail, join)
         .at(POST, "/api/student/whip-key", Rule::Student, join::whip_key, join)
         .at(POST, "/api/seats/{seat}/home-link", Rule::Staff, home::link, home)
-        .at(POST, "/api/home/join", Rule::HomeLink, home::join, home)
-        .at_pace(POST, "/api/home/command", Rule::Home, home::command, home)
-        .at(GET, "/api/ws", Rule::Member, ws::connect, ws)
+        .at(POST, "/api/home/join", Rule::HomeLink.also_for_homes(), home::join, home)
+        .at_pace(POST, "/api/home/command", Rule::Home.also_for_homes(), home::command, home)
+        .at(GET, "/api/ws", Rule::Member.also_for_homes(), ws::connect, ws)
         .at(POST, "/api/staff/first-sign-in", Rule::Public, staff::first_sign_in, staff)
         .at(POST, "/api/staff/sign-in", Rule::Public, staff::sign_in, staff)
         .at(GET, "/api/staff/me", Rule::Account, staff::me, staff)
@@ -142,6 +171,8 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(POST, "/api/classes", Rule::Staff, teach::add_class, teach)
         .at(PUT, "/api/classes/{id}", Rule::Staff, teach::replace_class, teach)
         .at(GET, "/api/evidence.csv", Rule::Staff, teach::evidence, teach)
+        .at(GET, "/api/attendance", Rule::Staff, attendance::attendance, attendance)
+        .at(GET, "/api/attendance.csv", Rule::Staff, attendance::attendance_csv, attendance)
         .at(GET, "/api/month", Rule::Staff, figures::month, figures)
         .at(GET, "/api/month.csv", Rule::Staff, figures::month_csv, figures)
         .at(GET, "/api/report", Rule::Office, figures::report, figures)
@@ -151,7 +182,9 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(PUT, "/api/report/annex", Rule::Office, figures::put_annex, figures)
         .at(GET, "/api/report/calendar", Rule::Office, figures::calendar, figures)
         .at(PUT, "/api/report/calendar", Rule::Office, figures::put_calendar, figures)
-        .at(GET, "/api/audit", Rule::Staff, teach::audit, teach)
+        .at(GET, "/api/box/keeping", Rule::Account, keeping::view, keeping)
+        .at(DELETE, "/api/box/set-aside", Rule::Account, keeping::known, keeping)
+        .at(GET, "/api/audit", Rule::Account, record::audit, record)
         .at(GET, "/api/school", Rule::Office, register::overview, register)
         .at_with_limit(POST, "/api/school/import", Rule::Office, register::FILE_BYTES, register::preview, register)
         .at_with_limit(POST, "/api/school/import/apply", Rule::Office, register::FILE_BYTES, register::apply, register)
@@ -174,14 +207,35 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(DELETE, "/api/panels/{id}", Rule::Staff, panels::remove, panels)
         .at(POST, "/api/sources", Rule::Staff, panels::add_source, panels)
         .at(DELETE, "/api/sources/{source}", Rule::Staff, panels::remove_source, panels)
-        .at(OPTIONS, "/whip/{source}", Rule::Public, media::options, media)
-        .at_with_limit(POST, "/whip/{source}", Rule::Publisher, media::OFFER_BYTES, media::publish, media)
-        .at_with_limit(PATCH, "/whip/{source}/{session}", Rule::Publisher, media::OFFER_BYTES, media::patch, media)
-        .at(DELETE, "/whip/{source}/{session}", Rule::Publisher, media::close, media)
-        .at(OPTIONS, "/whep/{source}", Rule::Public, media::options, media)
-        .at_with_limit(POST, "/whep/{source}", Rule::Viewer, media::OFFER_BYTES, media::view, media)
-        .at_with_limit(PATCH, "/whep/{source}/{session}", Rule::Viewer, media::OFFER_BYTES, media::patch, media)
-        .at(DELETE, "/whep/{source}/{session}", Rule::Viewer, media::close, media)
+        .at(OPTIONS, "/whip/{source}", Rule::Public.also_for_homes(), media::options, media)
+        .at_with_limit(
+            POST,
+            "/whip/{source}",
+            Rule::Publisher.also_for_homes(),
+            media::OFFER_BYTES,
+            media::publish,
+            media,
+        )
+        .at_with_limit(
+            PATCH,
+            "/whip/{source}/{session}",
+            Rule::Publisher.also_for_homes(),
+            media::OFFER_BYTES,
+            media::patch,
+            media,
+        )
+        .at(DELETE, "/whip/{source}/{session}", Rule::Publisher.also_for_homes(), media::close, media)
+        .at(OPTIONS, "/whep/{source}", Rule::Public.also_for_homes(), media::options, media)
+        .at_with_limit(POST, "/whep/{source}", Rule::Viewer.also_for_homes(), media::OFFER_BYTES, media::view, media)
+        .at_with_limit(
+            PATCH,
+            "/whep/{source}/{session}",
+            Rule::Viewer.also_for_homes(),
+            media::OFFER_BYTES,
+            media::patch,
+            media,
+        )
+        .at(DELETE, "/whep/{source}/{session}", Rule::Viewer.also_for_homes(), media::close, media)
         .at(POST, "/whep/{source}/{session}/layer", Rule::Viewer, media::layer, media)
         .at(GET, "/library", Rule::Public, pages::library, pages)
         .at(GET, "/library/{key}/poster", Rule::Member, library::poster, library)
@@ -195,6 +249,10 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(PATCH, "/api/library/{key}", Rule::Staff, library::change, library)
         .at(DELETE, "/api/library/{key}", Rule::Staff, library::remove, library)
         .at_with_limit(PUT, "/api/library/{key}/poster", Rule::Staff, POSTER, library::keep_poster, library)
+        .at_pace(POST, "/api/student/report", Rule::Student, alarms::report, alarms)
+        .at(POST, "/api/reports/{id}/seen", Rule::Staff, alarms::seen, alarms)
+        .at(GET, "/api/school/alarms", Rule::Office, alarms::list, alarms)
+        .at(POST, "/api/school/alarms/{id}/seen", Rule::Office, alarms::seen_by_office, alarms)
         .at(GET, "/api/school/agents", Rule::Office, agent::list, agent)
         .at(POST, "/api/school/agents", Rule::Office, agent::issue, agent)
         .at(DELETE, "/api/school/agents/{device}", Rule::Office, agent::remove, agent)
@@ -210,21 +268,23 @@ pub fn routes(parts: &Parts) -> (Router, Vec<Declared>) {
         .at(POST, "/api/usage/refused/release", Rule::Ops, usage::release, usage)
         .at(POST, "/api/usage/key", Rule::Ops, usage::accept_key, usage)
         .finish();
-    (secured(router.fallback(pages::nowhere)), table)
+    let Finished { router, homes, table } = declared;
+    let [room, homes] = [router, homes].map(|router| secured(router.fallback(pages::nowhere)));
+    Served { room, homes, table }
 }
 
 /// What refused hosts lead to, by plain HTTP: the page that says why, what applies now, and nothing else.
 pub fn portal(parts: &Parts) -> Router {
     const GET: Method = Method::GET;
     let Parts { gate, pages, policy, .. } = parts;
-    let (router, _) = Routes::new(gate.clone())
+    let portal = Routes::new(gate.clone())
         .at(GET, "/assets/{*path}", Rule::Public, pages::asset, pages)
         .at(GET, "/policy", Rule::Public, policy::page, policy)
         .at(GET, "/why", Rule::Public, policy::why_page, policy)
         .at(GET, "/api/policy", Rule::Public, policy::view, policy)
         .at(GET, "/api/policy/why", Rule::Public, policy::why, policy)
         .finish();
-    secured(router.fallback_service(axum::routing::any(policy::astray).with_state(policy.clone())))
+    secured(portal.router.fallback_service(axum::routing::any(policy::astray).with_state(policy.clone())))
 }
 
 fn secured(router: Router) -> Router {

@@ -13,7 +13,7 @@ use qrcode::{QrCode, render::svg};
 use rust_embed::RustEmbed;
 
 use super::reply::Refusal;
-use crate::health::Health;
+use crate::{health::Health, keeping::Keeping};
 
 // Without the built pages the program still compiles, so that tests of other parts need no Node.
 #[derive(RustEmbed)]
@@ -28,6 +28,8 @@ pub struct PagesState {
     pub facts: Arc<Facts>,
     /// Whether the hub does its work.
     pub health: Health,
+    /// Whether the disk takes what it shall keep.
+    pub keeping: Keeping,
 }
 
 /// `GET /`: most who type the bare address are students.
@@ -85,9 +87,14 @@ pub async fn asset(Path(path): Path<String>) -> Response {
     response
 }
 
-/// `GET /healthz`: 200 when the hub does its work, else 503; what is wrong is in the log only.
+/// `GET /healthz`: 200 when the hub does its work, else 503; what is wrong is in the log only. A hub whose records wait for
+/// room on the disk does its work and says so.
 pub async fn health(State(state): State<PagesState>) -> (StatusCode, &'static str) {
-    if state.health.well().await { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not well\n") }
+    match state.health.well().await {
+        true if state.keeping.now().waiting > 0 => (StatusCode::OK, "ok, records wait\n"),
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not well\n"),
+    }
 }
 
 /// `GET /api/qr.svg`: the address of the students' page. It holds no room code: that one is read off the panel.
@@ -153,10 +160,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (media, _events) = media::start(MediaConfig::on_loopback(folder.path())).unwrap();
         let opened = store::open(folder.path(), 0).unwrap();
+        let keeping = Keeping::new(folder.path().into(), folder.path().join("backups"));
         let state = || PagesState {
             facts: Arc::new(Facts { room: String::new(), join_url: String::new(), notice: None }),
             health: Health::new(media.clone(), opened.store.rooms()),
+            keeping: keeping.clone(),
         };
+        assert_eq!(health(State(state())).await, (StatusCode::OK, "ok\n"));
+        keeping.records(3, 0);
+        assert_eq!(health(State(state())).await, (StatusCode::OK, "ok, records wait\n"));
+        keeping.records(0, 0);
         assert_eq!(health(State(state())).await, (StatusCode::OK, "ok\n"));
         media.stop().await.unwrap();
         assert_eq!(health(State(state())).await, (StatusCode::SERVICE_UNAVAILABLE, "not well\n"));

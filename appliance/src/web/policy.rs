@@ -1,8 +1,8 @@
-//! The rules for people: what applies now, why something does not open, what was refused, the school's record.
+//! The rules for people: what applies now, why something does not open, what was refused.
 
 use std::sync::Arc;
 
-use appliance_core::{access::Who, policy::host_name};
+use appliance_core::policy::host_name;
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, header},
@@ -10,30 +10,26 @@ use axum::{
 };
 use classroom_protocol::{
     Millis, Problem, ProblemCode,
-    policy::{AccessLine, PolicyView, Refused, Why},
+    policy::{PolicyFiles, PolicyView, Refused, UnusedDocument, Why},
 };
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::{audit::Auditor, gate::Peer, pages, reply::Refusal, routes::Caller};
-use crate::{clock, dns::Rules, policy::Refusals, store::AccessLog};
+use super::{gate::Peer, pages, reply::Refusal};
+use crate::{clock, dns::Rules, policy::Refusals};
 
 /// A student is shown what was refused in this time.
 const LATELY: Millis = 30 * 60_000;
-/// Lines of the record that a page shows.
-const LINES: u32 = 500;
 
 /// What these routes need.
 #[derive(Clone)]
 pub struct PolicyState {
     /// The rules as they apply now; none in the first moments.
     pub rules: watch::Receiver<Option<Arc<Rules>>>,
+    /// Why the document in the school's file is not the one that counts.
+    pub unused: watch::Receiver<Option<UnusedDocument>>,
     /// What was refused lately.
     pub refusals: Refusals,
-    /// The record of network access.
-    pub log: AccessLog,
-    /// Each look at the record is put down (R-POL-6).
-    pub audit: Auditor,
     /// Address of the students' page, for who types the box's name without https.
     pub join_url: String,
     /// Port of the plain pages that refused hosts lead to.
@@ -62,12 +58,40 @@ pub async fn why_page() -> Response {
     pages::page("why.html")
 }
 
-/// `GET /api/policy`: what applies to the asker's device now.
+/// Whose rules are asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Of {
+    /// Those of the asker's device.
+    #[default]
+    Me,
+    /// Those of a device of the class, also when the asker has a teacher's.
+    Class,
+}
+
+/// For whom.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct For {
+    #[serde(default)]
+    of: Of,
+}
+
+/// `GET /api/policy`: what applies to the asker's device now; with `?of=class` to a device of the class.
 ///
 /// # Errors
 /// `not-ready` in the first moments of the box.
-pub async fn view(State(state): State<PolicyState>, peer: Peer) -> Result<Response, Refusal> {
-    let view: PolicyView = state.rules()?.view(peer.0, clock::now());
+pub async fn view(
+    State(state): State<PolicyState>,
+    peer: Peer,
+    asked: Result<Query<For>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(For { of }) = asked.map_err(|_| Problem::new(ProblemCode::BadInput).field("of"))?;
+    let rules = state.rules()?;
+    let view: PolicyView = match of {
+        Of::Me => rules.view(peer.0, clock::now()),
+        Of::Class => rules.class_view(clock::now()),
+    };
     Ok(fresh(axum::Json(view)))
 }
 
@@ -76,6 +100,8 @@ pub async fn view(State(state): State<PolicyState>, peer: Peer) -> Result<Respon
 #[serde(deny_unknown_fields)]
 pub struct About {
     host: String,
+    #[serde(default)]
+    of: Of,
 }
 
 /// `GET /api/policy/why?host=…`.
@@ -88,9 +114,13 @@ pub async fn why(
     about: Result<Query<About>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let wrong = || Problem::new(ProblemCode::BadInput).field("host");
-    let Query(About { host }) = about.map_err(|_| wrong())?;
+    let Query(About { host, of }) = about.map_err(|_| wrong())?;
     let host = host_name(&host).map_err(|_| wrong())?;
-    let decision = state.rules()?.decide(&host, peer.0, clock::now()).decision;
+    let (rules, now) = (state.rules()?, clock::now());
+    let decision = match of {
+        Of::Me => rules.decide(&host, peer.0, now).decision,
+        Of::Class => rules.decide_for_class(&host, now),
+    };
     Ok(fresh(axum::Json(Why { host, decision })))
 }
 
@@ -105,19 +135,15 @@ pub async fn mine(State(state): State<PolicyState>, peer: Peer) -> Response {
     fresh(axum::Json(notices.into_iter().map(refused).collect::<Vec<_>>()))
 }
 
-/// `GET /api/policy/log`: the record of network access. The look itself is put down first.
+/// `GET /api/policy/files`: whether the school's document and lists are what counts.
 ///
 /// # Errors
-/// `internal` when the store fails.
-pub async fn log(
-    State(state): State<PolicyState>,
-    who: Caller,
-    peer: Peer,
-) -> Result<axum::Json<Vec<AccessLine>>, Refusal> {
-    let Who::Staff { name, .. } = who.0 else { return Err(ProblemCode::NotAllowed.into()) };
-    state.audit.note(&name, peer.0, "read-network-access", serde_json::json!({ "lines": LINES })).await;
-    let lines = state.log.latest(LINES).await.map_err(|error| Refusal::internal(&error))?;
-    Ok(axum::Json(lines))
+/// `not-ready` in the first moments of the box.
+pub async fn files(State(state): State<PolicyState>) -> Result<Response, Refusal> {
+    let rules = state.rules()?;
+    let revision = rules.document().revision.clone();
+    let unused = state.unused.borrow().clone();
+    Ok(fresh(axum::Json(PolicyFiles { revision, unused, lists: rules.lists() })))
 }
 
 /// What lands on the plain pages: a refused host, or someone who typed the box's name without https.

@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use appliance_core::{
-    access::{Rule, Who},
-    pace::Pace,
-};
+use appliance_core::{access::Who, pace::Pace, reach::Reach};
 
 use axum::{
     Extension, Router,
@@ -42,12 +39,26 @@ pub struct Declared {
     pub path: &'static str,
     /// Name of its rule.
     pub rule: &'static str,
+    /// Whether it is served at the door for homes.
+    pub homes: bool,
+}
+
+/// What came of declaring.
+pub(super) struct Finished {
+    /// Every route.
+    pub(super) router: Router,
+    /// The routes for homes.
+    pub(super) homes: Router,
+    /// What was declared.
+    pub(super) table: Vec<Declared>,
 }
 
 /// Routes with their rules.
 pub(super) struct Routes {
     gate: Gate,
     router: Router,
+    /// Those of them that are for homes.
+    homes: Router,
     table: Vec<Declared>,
     paces: Paces,
 }
@@ -58,29 +69,44 @@ type Paces = Arc<Mutex<Pace<String>>>;
 impl Routes {
     /// No route yet; every one that is added passes through `gate`.
     pub(super) fn new(gate: Gate) -> Self {
-        Self { gate, router: Router::new(), table: vec![], paces: Arc::new(Mutex::new(Pace::new(PASSES))) }
+        let paces = Arc::new(Mutex::new(Pace::new(PASSES)));
+        Self { gate, router: Router::new(), homes: Router::new(), table: vec![], paces }
     }
 
     /// Adds a route. `state` is all that its handler gets.
     #[must_use]
-    pub(super) fn at<H, T, S>(self, method: Method, path: &'static str, rule: Rule, handler: H, state: &S) -> Self
+    pub(super) fn at<H, T, S>(
+        self,
+        method: Method,
+        path: &'static str,
+        reach: impl Into<Reach>,
+        handler: H,
+        state: &S,
+    ) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        self.at_with_limit(method, path, rule, BODY, handler, state)
+        self.at_with_limit(method, path, reach, BODY, handler, state)
     }
 
     /// Adds a route by which passes command: each only so often ([`Pace`]).
     #[must_use]
-    pub(super) fn at_pace<H, T, S>(self, method: Method, path: &'static str, rule: Rule, handler: H, state: &S) -> Self
+    pub(super) fn at_pace<H, T, S>(
+        self,
+        method: Method,
+        path: &'static str,
+        reach: impl Into<Reach>,
+        handler: H,
+        state: &S,
+    ) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        let guard = Guard { paces: Some(self.paces.clone()), ..self.guard(rule, Some(BODY)) };
+        let guard = Guard { paces: Some(self.paces.clone()), ..self.guard(reach, Some(BODY)) };
         self.with(method, path, guard, handler, state)
     }
 
@@ -90,7 +116,7 @@ impl Routes {
         self,
         method: Method,
         path: &'static str,
-        rule: Rule,
+        reach: impl Into<Reach>,
         limit: usize,
         handler: H,
         state: &S,
@@ -100,7 +126,7 @@ impl Routes {
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        let guard = self.guard(rule, Some(limit));
+        let guard = self.guard(reach, Some(limit));
         self.with(method, path, guard, handler, state)
     }
 
@@ -110,7 +136,7 @@ impl Routes {
         self,
         method: Method,
         path: &'static str,
-        rule: Rule,
+        reach: impl Into<Reach>,
         handler: H,
         state: &S,
     ) -> Self
@@ -119,12 +145,12 @@ impl Routes {
         T: 'static,
         S: Clone + Send + Sync + 'static,
     {
-        let guard = self.guard(rule, None);
+        let guard = self.guard(reach, None);
         self.with(method, path, guard, handler, state)
     }
 
-    fn guard(&self, rule: Rule, limit: Option<usize>) -> Guard {
-        Guard { gate: self.gate.clone(), rule, limit, paces: None }
+    fn guard(&self, reach: impl Into<Reach>, limit: Option<usize>) -> Guard {
+        Guard { gate: self.gate.clone(), reach: reach.into(), limit, paces: None }
     }
 
     fn with<H, T, S>(mut self, method: Method, path: &'static str, guard: Guard, handler: H, state: &S) -> Self
@@ -135,26 +161,29 @@ impl Routes {
     {
         // Every method used here has a filter; one without could not be declared.
         let Ok(filter) = MethodFilter::try_from(method.clone()) else { return self };
-        let rule = guard.rule.name();
+        let Reach { rule, homes } = guard.reach;
         let guarded = on(filter, handler)
             .with_state(state.clone())
             // Not `layer`: a method that is not declared is answered with 405, whoever asks.
             .route_layer(from_fn_with_state(guard, check));
+        if homes {
+            self.homes = self.homes.route(path, guarded.clone());
+        }
         self.router = self.router.route(path, guarded);
-        self.table.push(Declared { method: method.to_string(), path, rule });
+        self.table.push(Declared { method: method.to_string(), path, rule: rule.name(), homes });
         self
     }
 
-    /// The router and the table of what was declared.
-    pub(super) fn finish(self) -> (Router, Vec<Declared>) {
-        (self.router, self.table)
+    /// The routers and the table of what was declared.
+    pub(super) fn finish(self) -> Finished {
+        Finished { router: self.router, homes: self.homes, table: self.table }
     }
 }
 
 #[derive(Clone)]
 struct Guard {
     gate: Gate,
-    rule: Rule,
+    reach: Reach,
     /// Most bytes of the body, which is read before the handler runs; none: the handler reads it.
     limit: Option<usize>,
     /// Where the commands of each pass are counted, if they are.
@@ -206,7 +235,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 
 fn admitted(guard: &Guard, who: Result<Who, Refusal>) -> Result<Who, Refusal> {
     let who = who?;
-    if guard.rule.admits(&who) {
+    if guard.reach.rule.admits(&who) {
         guard.paces.as_ref().map_or(Ok(()), |paces| paced(paces, &who))?;
         return Ok(who);
     }

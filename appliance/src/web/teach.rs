@@ -1,10 +1,11 @@
-//! What a signed-in teacher does: commands to the room, classes, thumbnails, evidence, audit.
+//! What a signed-in teacher does: commands to the room, classes, thumbnails, evidence.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use appliance_core::{
     access::Who,
     names,
+    policy::permits::Closed,
     room::{Class as CoreClass, Fresh, Input, Teacher},
 };
 use axum::{
@@ -12,8 +13,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use classroom_protocol::{Problem, ProblemCode, Seat, TeacherCommand};
+use classroom_protocol::{Problem, ProblemCode, Seat, TeacherCommand, policy::Permission};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{
     audit::Auditor,
@@ -22,6 +24,8 @@ use super::{
     routes::Caller,
 };
 use crate::{
+    clock,
+    dns::Rules,
     room::RoomHandle,
     staff::room_code,
     store::{Class, Classes, Lessons, StoreError, Student},
@@ -30,8 +34,6 @@ use crate::{
 
 /// The longest name of a class or a person, in characters. Indigenous names in full take up to about 30.
 const NAME_CHARS: usize = 60;
-/// Audit lines that a page shows.
-const AUDIT_LINES: u32 = 200;
 
 /// What the teachers' routes need.
 #[derive(Clone)]
@@ -46,6 +48,8 @@ pub struct TeachState {
     pub thumbnails: Thumbnails,
     /// Students that a class may have.
     pub most_students: usize,
+    /// The rules: what a teacher can open at all.
+    pub rules: watch::Receiver<Option<Arc<Rules>>>,
     /// Keeps what staff do.
     pub audit: Auditor,
 }
@@ -61,6 +65,16 @@ fn teacher(who: Caller) -> Result<Teacher, ProblemCode> {
     if let Who::Staff { id, name, .. } = who.0 { Ok(Teacher { id, name }) } else { Err(ProblemCode::NotAllowed) }
 }
 
+/// What no teacher can open is not said to be open: the answer names the field and the rule (R-POL-22).
+fn can_be_opened(state: &TeachState, what: &Permission) -> Result<(), Refusal> {
+    let rules = state.rules.borrow().clone().ok_or(ProblemCode::NotReady)?;
+    let problem = Problem::new(ProblemCode::BadInput).field("what");
+    rules.opens(what, clock::now()).map_err(|closed| match closed {
+        Closed::Nothing => problem.into(),
+        Closed::By(decision) => Problem { rule: Some(decision.rule.to_string()), ..problem }.into(),
+    })
+}
+
 /// `POST /api/room/command`.
 ///
 /// # Errors
@@ -72,6 +86,9 @@ pub async fn command(
     Json(command): Json<TeacherCommand>,
 ) -> Result<StatusCode, Refusal> {
     let who = teacher(who)?;
+    if let TeacherCommand::Permit { what, .. } = &command {
+        can_be_opened(&state, what)?;
+    }
     let class = match &command {
         TeacherCommand::StartLesson { class } => {
             let class = state.classes.get(*class).await.map_err(store)?;
@@ -270,32 +287,6 @@ pub async fn evidence(
 fn csv_cell(text: &str) -> String {
     let text = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-}
-
-/// One line of the audit.
-#[derive(Debug, Serialize)]
-pub struct AuditLine {
-    at: classroom_protocol::Millis,
-    who: String,
-    place: String,
-    action: String,
-    detail: serde_json::Value,
-}
-
-/// `GET /api/audit`: the latest staff actions, the newest first.
-///
-/// # Errors
-/// `internal` when the store fails.
-pub async fn audit(State(state): State<TeachState>) -> Result<axum::Json<Vec<AuditLine>>, Refusal> {
-    let rows = state.audit.0.latest(AUDIT_LINES).await.map_err(store)?;
-    let line = |row: crate::store::AuditRow| AuditLine {
-        at: row.entry.at,
-        who: row.entry.who,
-        place: row.entry.place,
-        action: row.entry.action,
-        detail: row.entry.detail,
-    };
-    Ok(axum::Json(rows.into_iter().map(line).collect()))
 }
 
 #[cfg(test)]

@@ -5,12 +5,16 @@ mod clock;
 mod meter;
 mod orders;
 mod programs;
+mod refusals;
 mod report;
 mod situation;
+mod waiting;
 
 pub use clock::{Jump, JumpWatch};
 pub use meter::{Meter, Use};
-pub use orders::{Orders, Refused, accept};
+pub use orders::{Orders, Refused, accept, unreadable};
 pub use programs::{Program, judge};
+pub use refusals::RefusalCount;
 pub use report::{Report, told, told_days};
-pub use situation::{Contact, Situation};
+pub use situation::{Contact, Situation, by_network, programs_now};
+pub use waiting::{Shelf, Waiting};

@@ -97,6 +97,33 @@ pub fn accept(text: &str, device: &str, newest: u64) -> Result<(Orders, Policy),
     }
 }
 
+/// What applies while no orders can be read: the document that comes with the program, for a device of which nothing is
+/// known. Whatever a guardian or the school has tightened is forgotten with the orders, so nothing opens until the box
+/// brings them again (R-POL-2, -12); the page and the report of R-POL-19 go on.
+///
+/// # Errors
+/// When the document that comes with the program can't be used.
+pub fn unreadable(device: &str) -> Result<(Orders, Policy), Refused> {
+    let document = Document::standard().map_err(|error| Refused::Form(error.to_string()))?;
+    let orders = Orders {
+        schema: Orders::SCHEMA,
+        version: 0,
+        issued_at: 0,
+        device: device.to_owned(),
+        state: DeviceState::Unknown,
+        consent: None,
+        guardian: vec![],
+        exceptions: vec![],
+        end_programs: false,
+        home_addresses: vec![],
+        document: document.clone(),
+    };
+    match Policy::new(document) {
+        Ok(policy) => Ok((orders, policy)),
+        Err(found) => Err(Refused::Contradiction(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -133,5 +160,15 @@ mod tests {
         let mut twice = orders(7);
         twice.document.rules.push(twice.document.rules[0].clone());
         assert!(matches!(accept(&text(&twice), "K7Q", 0), Err(Refused::Contradiction(_))), "two rules of one id");
+    }
+
+    #[test]
+    fn without_orders_nothing_opens_whatever_applied_before() {
+        let (orders, policy) = unreadable("K7Q").unwrap();
+        let here = super::super::Situation::unknown();
+        for name in ["adl.edu.tw", "www.roblox.com", "example.com"] {
+            let decision = here.host(&policy, &orders, name, 1_790_000_000_000).unwrap();
+            assert!(!decision.allow && decision.rule.to_string() == "R-POL-2", "{name}: {decision:?}");
+        }
     }
 }

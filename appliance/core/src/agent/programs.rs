@@ -30,7 +30,8 @@ pub struct Program {
     pub user: u32,
 }
 
-/// What the rules say of a program, or nothing when it is none of the agent's business.
+/// What the rules say of a program, or nothing when it is none of the agent's business. The network is: a cable at school
+/// (R-POL-14) is told as such and is no reason to end every program.
 pub fn judge(policy: &Policy, program: &Program, context: &Context<'_>, now: Millis) -> Option<Decision> {
     if program.user < PEOPLE || program.user == NOBODY {
         return None;
@@ -40,6 +41,7 @@ pub fn judge(policy: &Policy, program: &Program, context: &Context<'_>, now: Mil
     let named = [program.name.to_lowercase(), file.to_lowercase()];
     let named = named.iter().find(|name| !name.is_empty() && !policy.marks_of_app(name).is_empty());
     let system = program.path.as_deref().is_some_and(|path| SYSTEM.iter().any(|folder| path.starts_with(folder)));
+    let context = &Context { link: None, ..*context };
     match named {
         None if system || program.path.is_none() => None,
         None => Some(decide(policy, &Query::App(&program.name), context, now)),
@@ -71,6 +73,10 @@ mod tests {
         assert!(!decision.allow && decision.rule.to_string() == "R-POL-3");
         let hidden = judged("study", Some(&format!("/opt/{game}")), 1000).unwrap();
         assert!(!hidden.allow, "a game that calls itself otherwise");
+        let wired = Context { place: Place::School, link: Some(classroom_protocol::policy::Link::Wired), ..context };
+        let approved = policy.document().bundles["preloaded"].systems.iter().find_map(|one| one.apps.first()).unwrap();
+        let program = Program { pid: 7, began: 1, name: approved.clone(), path: None, user: 1000 };
+        assert!(judge(&policy, &program, &wired, 1_790_000_000_000).unwrap().allow, "a cable ends no program");
         let brought = judged("unheard-of", Some("/opt/x/unheard-of"), 1000).unwrap();
         assert!(!brought.allow && brought.rule.to_string() == "R-POL-3");
     }

@@ -6,7 +6,7 @@ use classroom_protocol::{
 };
 
 use super::Orders;
-use crate::policy::{Context, Decision, Lesson, LessonContext, Policy, Query, decide};
+use crate::policy::{Context, Decision, Lesson, LessonContext, Marks, Policy, Query, decide};
 
 /// How the box was met last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,51 @@ impl Situation {
 
     /// May this host be opened? At school the room's resolver decides, which knows the lesson to the second: `None`.
     pub fn host(&self, policy: &Policy, orders: &Orders, name: &str, now: Millis) -> Option<Decision> {
-        let query = Query::Host { name, listed: crate::policy::Marks::NONE };
+        let query = Query::Host { name, listed: Marks::NONE };
         (self.place() == Place::Home).then(|| decide(policy, &query, &self.context(orders), now))
+    }
+}
+
+/// What the rules say of the device's network here (R-POL-14), if they say anything of it. At school the room's resolver
+/// decides which hosts open; this is one sentence beside it.
+pub fn by_network(policy: &Policy, context: &Context<'_>, now: Millis) -> Option<Decision> {
+    context.link?;
+    let any = Query::Host { name: "", listed: Marks::NONE };
+    let here = decide(policy, &any, context, now);
+    (here != decide(policy, &any, &without_link(context), now)).then_some(here)
+}
+
+/// What the rules say of programs that they don't name.
+pub fn programs_now(policy: &Policy, context: &Context<'_>, now: Millis) -> Decision {
+    decide(policy, &Query::App(""), &without_link(context), now)
+}
+
+fn without_link<'a>(context: &Context<'a>) -> Context<'a> {
+    Context { link: None, ..*context }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::policy::{Consent, DeviceState, Document};
+
+    #[test]
+    fn a_cable_at_school_is_one_sentence_and_the_room_decides_the_hosts() {
+        let policy = Policy::new(Document::standard().unwrap()).unwrap();
+        let context = |place, link| Context {
+            device: DeviceState::Lent,
+            consent: Some(Consent::Given),
+            link,
+            ..Context::unknown(place)
+        };
+        let rule = |place, link| by_network(&policy, &context(place, link), 5).map(|said| said.rule.to_string());
+        assert_eq!(rule(Place::School, Some(Link::Wired)).as_deref(), Some("R-POL-14"));
+        assert_eq!(rule(Place::School, Some(Link::Mobile)).as_deref(), Some("R-POL-14"));
+        assert_eq!(rule(Place::School, Some(Link::Wifi)), None);
+        assert_eq!(rule(Place::School, None), None);
+        assert_eq!(rule(Place::Home, Some(Link::Wired)), None);
+        let programs = programs_now(&policy, &context(Place::School, Some(Link::Wired)), 5);
+        assert_eq!(programs.rule.to_string(), "R-POL-3");
     }
 }

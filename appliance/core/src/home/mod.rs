@@ -5,6 +5,8 @@
 //! a second one is told so and may take over, and the first is told that. What the home page is given, the *program*, is
 //! chosen in [`Program::of`].
 
+pub mod record;
+
 use std::collections::BTreeMap;
 
 use classroom_protocol::{Millis, ProblemCode, Seat, SourceId};

@@ -8,7 +8,7 @@ use classroom_protocol::{
 };
 
 use super::{
-    Changer, Context, Decision, Marks, Place, Policy, Query, Reason, RuleId, hosts,
+    Changer, Context, Decision, Marks, Place, Policy, Query, Reason, RuleId, hosts, permits,
     windows::{self, Window},
 };
 
@@ -156,12 +156,13 @@ fn lift(
     context: &Context<'_>,
     now: Millis,
 ) -> Option<(Reason, Millis)> {
-    let longest = |permits: &[Permit]| {
-        let good = permits.iter().filter(|permit| permit.until > now && asked.is_permitted(&permit.what, policy));
+    let longest = |permits: &[Permit], counts: fn(&Permit, Millis) -> bool| {
+        let good = permits.iter().filter(|permit| counts(permit, now) && asked.is_permitted(&permit.what, policy));
         good.map(|permit| permit.until).max()
     };
-    let by_school = || longest(context.exceptions).map(|until| (Reason::Exception, until));
-    let by_teacher = || longest(context.lesson?.permits).map(|until| (Reason::Permitted, until));
+    let by_school =
+        || longest(context.exceptions, |permit, now| permit.until > now).map(|until| (Reason::Exception, until));
+    let by_teacher = || longest(context.lesson?.permits, permits::counts).map(|until| (Reason::Permitted, until));
     match rule.lifted_by? {
         Lifter::Teacher => by_teacher().or_else(by_school),
         Lifter::School => by_school(),

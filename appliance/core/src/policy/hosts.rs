@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use classroom_protocol::catalogue::{Lang, text};
+
 /// The longest name of a host, in bytes (RFC 1035 §2.3.4, without the root's dot).
 const LONGEST: usize = 253;
 /// The longest label (RFC 1035 §2.3.4).
@@ -24,16 +26,23 @@ pub enum BadHost {
     Number,
 }
 
+impl BadHost {
+    /// The key of its sentence in the catalogue.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Address => "policy.bad-host.address",
+            Self::Star => "policy.bad-host.star",
+            Self::Form => "policy.bad-host.form",
+            Self::Character => "policy.bad-host.character",
+            Self::Single => "policy.bad-host.single",
+            Self::Number => "policy.bad-host.number",
+        }
+    }
+}
+
 impl fmt::Display for BadHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Address => "write the host's name alone, without https://, port or path",
-            Self::Star => "leave out \"*.\": a name stands for itself and all names below it",
-            Self::Form => "no name of DNS: parts of 1 to 63 characters with dots between, 253 in all",
-            Self::Character => "only a-z, 0-9, - and _; write other scripts as xn--…",
-            Self::Single => "a single word would be a whole top level; write at least two parts, e.g. example.com",
-            Self::Number => "an address of numbers is no name",
-        })
+        f.write_str(text(Lang::En, self.key()))
     }
 }
 

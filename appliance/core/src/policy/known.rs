@@ -112,10 +112,18 @@ impl Surroundings {
         self.lesson.as_ref()
     }
 
+    fn lesson_context(&self) -> Option<LessonContext<'_>> {
+        self.lesson.as_ref().map(|lesson| LessonContext { permits: &lesson.permits, attention: lesson.attention })
+    }
+
+    /// The situation of a device of the class without anything of its own.
+    pub fn class(&self) -> Context<'_> {
+        Context { lesson: self.lesson_context(), ..Context::class() }
+    }
+
     /// The situation of whoever has this address in the room.
     pub fn context(&self, address: IpAddr) -> Context<'_> {
-        let lesson =
-            self.lesson.as_ref().map(|lesson| LessonContext { permits: &lesson.permits, attention: lesson.attention });
+        let lesson = self.lesson_context();
         match self.device(address) {
             None => {
                 let device = if self.register_in_use { DeviceState::Unknown } else { DeviceState::Shared };

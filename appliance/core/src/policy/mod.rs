@@ -7,8 +7,11 @@
 mod decide;
 mod hosts;
 mod index;
+mod keep;
 mod known;
+pub mod lists;
 mod overview;
+pub mod permits;
 mod refusal;
 mod validate;
 mod windows;
@@ -20,6 +23,7 @@ pub use classroom_protocol::policy::{
 pub use decide::decide;
 pub use hosts::{BadHost, host_name, suffixes};
 pub use index::{Marks, Policy};
+pub use keep::{ends_in, keep_for};
 pub use known::{Known, Lesson, Snapshot, Surroundings};
 pub use overview::overview;
 pub use refusal::refusal;

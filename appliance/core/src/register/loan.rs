@@ -57,6 +57,24 @@ pub enum LoanState {
     Stopped,
 }
 
+/// A loan of one device, running or ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lent {
+    /// 學號 of the borrower, if the register has one.
+    pub student: Option<String>,
+    /// When it was handed out.
+    pub from: Millis,
+    /// When it came back; none while it is out.
+    pub to: Option<Millis>,
+}
+
+/// 學號 of who had the device at `at`: what a device tells late is still of who had it then. Before its first loan and
+/// between two it was nobody's.
+pub fn borrower_at(loans: &[Lent], at: Millis) -> Option<&str> {
+    let loan = loans.iter().find(|loan| loan.from <= at && loan.to.is_none_or(|to| at < to))?;
+    loan.student.as_deref()
+}
+
 /// How the loan of a student stands at `now`.
 pub fn state(register: &Register, student: StudentId, now: Millis) -> LoanState {
     register.loan_of(student).map_or(LoanState::None, |(_, loan)| state_of(loan, now))
@@ -134,4 +152,22 @@ pub fn take_back(
         at,
     }));
     Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_tells_late_is_of_who_had_it_then() {
+        let lent = |student: &str, from, to| Lent { student: Some(student.into()), from, to };
+        let loans = [lent("1100203", 100, Some(200)), lent("1100204", 300, None)];
+        assert_eq!(borrower_at(&loans, 99), None, "before any loan");
+        assert_eq!(borrower_at(&loans, 100), Some("1100203"));
+        assert_eq!(borrower_at(&loans, 199), Some("1100203"), "whoever has it by now");
+        assert_eq!(borrower_at(&loans, 200), None, "between two");
+        assert_eq!(borrower_at(&loans, 300), Some("1100204"));
+        assert_eq!(borrower_at(&loans, u64::MAX), Some("1100204"), "a clock that runs ahead");
+        assert_eq!(borrower_at(&[Lent { student: None, from: 0, to: None }], 5), None);
+    }
 }

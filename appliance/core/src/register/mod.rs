@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use consent::{ConsentState, ConsentText, Party, Quorum, Signature, Way};
 pub use device::{Device, DeviceFacts, Kind, State};
-pub use loan::{Condition, Loan, LoanState};
+pub use loan::{Condition, Lent, Loan, LoanState};
 pub use text::{Mac, StudentNumber, Wrong};
 
 /// Number of a class; not used again.

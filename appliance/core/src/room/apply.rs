@@ -7,7 +7,10 @@ use classroom_protocol::{
     policy::{Permission, Permit},
 };
 
-use crate::policy::host_name;
+use crate::policy::{
+    host_name,
+    permits::{self, LONGEST_PERMIT},
+};
 
 use super::{Class, Effect, Fresh, Input, Lesson, Other, Panel, Pass, Place, Room, SEAT_GRACE, Stage, Teacher, Wish};
 use crate::home::Home;
@@ -15,8 +18,6 @@ use crate::home::Home;
 /// The longest time that sharing can be opened for, in minutes.
 const LONGEST_OPEN: u16 = 120;
 
-/// A lesson's permit ends after so many minutes, also when nobody ends the lesson.
-const LONGEST_PERMIT: u16 = 240;
 /// Permits of one lesson.
 const MOST_PERMITS: usize = 30;
 
@@ -114,6 +115,14 @@ impl Room {
                 self.alerts = alerts;
                 Ok(vec![])
             }
+            Input::Alarms(told) => {
+                self.hear(told, now);
+                Ok(vec![])
+            }
+            Input::Keeping { keeping, notice } => {
+                (self.keeping, self.notice) = (keeping, notice);
+                Ok(vec![])
+            }
             Input::Uplink { down } => {
                 self.uplink_down = down;
                 Ok(vec![])
@@ -121,7 +130,7 @@ impl Room {
             Input::Tick => {
                 if let Some(lesson) = &mut self.lesson {
                     lesson.open_until = lesson.open_until.filter(|until| *until > now);
-                    lesson.permits.retain(|permit| permit.until > now);
+                    lesson.permits.retain(|permit| permits::counts(permit, now));
                 }
                 Ok(self.home_tick(now))
             }
@@ -155,14 +164,14 @@ impl Room {
             lesson: lesson.to_owned(),
             source,
             from,
-            at: now,
+            // The clock may have been set back since: nothing ends before it began.
+            at: now.max(from),
         });
         let seen = changed.seen.into_iter().map(|source| Effect::Seen {
             lesson: lesson.to_owned(),
             label: self.label(&source),
             source,
-            // The clock may have been set back since: nothing ends before it began.
-            at: now.max(from),
+            at: now,
         });
         hidden.chain(seen).collect()
     }

@@ -7,12 +7,14 @@ mod apply;
 mod at_home;
 mod attendance;
 mod stage;
+mod told;
 mod views;
 
 use std::collections::BTreeMap;
 
 use classroom_protocol::{
-    HomeCommand, Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, policy::Permit, view::DeviceAlert,
+    HomeCommand, Millis, ProblemCode, Seat, SourceId, StudentCommand, TeacherCommand, keeping::Keeping, policy::Permit,
+    view::DeviceAlert,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,7 @@ pub use stage::{Stage, Tile};
 pub use views::Facts;
 
 use crate::{
+    alarm::Alarm,
     home::{Home, HomePass, Program},
     policy,
     usage::Event,
@@ -169,6 +172,15 @@ pub enum Input {
     PanelWaiting(bool),
     /// What is wrong with devices on the network now (R-POL-1, -2, -8).
     DeviceAlerts(Vec<DeviceAlert>),
+    /// What students and devices have told lately (R-POL-19).
+    Alarms(Vec<Alarm>),
+    /// What is wrong with what the box keeps, or nothing any more.
+    Keeping {
+        /// For teachers.
+        keeping: Keeping,
+        /// In one sentence, for the panel.
+        notice: Option<String>,
+    },
     /// The line to the world outside was cut or is back.
     Uplink {
         /// Cut.
@@ -361,6 +373,12 @@ pub struct Room {
     #[serde(skip)]
     alerts: Vec<DeviceAlert>,
     #[serde(skip)]
+    reports: Vec<Alarm>,
+    #[serde(skip)]
+    keeping: Keeping,
+    #[serde(skip)]
+    notice: Option<String>,
+    #[serde(skip)]
     uplink_down: bool,
 }
 
@@ -377,6 +395,9 @@ impl Default for Room {
             panels: BTreeMap::new(),
             panel_waiting: false,
             alerts: Vec::new(),
+            reports: Vec::new(),
+            keeping: Keeping::default(),
+            notice: None,
             uplink_down: false,
         }
     }

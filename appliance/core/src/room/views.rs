@@ -58,6 +58,8 @@ impl Room {
                 .collect(),
             panel_waiting: self.panel_waiting,
             alerts: self.alerts.clone(),
+            keeping: self.keeping.clone(),
+            reports: self.reports_for(you),
             room_live: self.room_live,
         }
     }
@@ -96,7 +98,7 @@ impl Room {
             stage: self.stage_view(),
             voice: self.voice(),
             marks: self.marks(),
-            notice: facts.notice.clone(),
+            notice: facts.notice.clone().or_else(|| self.notice.clone()),
         }
     }
 

@@ -119,6 +119,9 @@ pub enum Fact {
         /// The category, e.g. `game`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         category: Option<String>,
+        /// So often in the minute that began with it.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        times: u32,
     },
     /// A student at home took part in the live lesson.
     AttendedLive {
@@ -139,6 +142,14 @@ pub enum Fact {
         /// What, e.g. `clock` or `stopped`.
         what: String,
     },
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn is_once(times: &u32) -> bool {
+    *times == 1
 }
 
 /// The name of each [`Fact`], as it stands in the store and in the vocabulary.
@@ -264,14 +275,15 @@ impl Fact {
         }
     }
 
-    /// The fact whose columns these are: what [`Fact::kind`], [`Fact::platform`], [`Fact::seconds`], [`Fact::object`]
-    /// and [`Fact::category`] gave. `None` when something is missing.
+    /// The fact whose columns these are: what [`Fact::kind`], [`Fact::platform`], [`Fact::seconds`], [`Fact::object`],
+    /// [`Fact::category`] and [`Fact::times`] gave. `None` when something is missing.
     pub fn of(
         kind: Kind,
         platform: Option<String>,
         seconds: Option<u32>,
         object: Option<String>,
         category: Option<String>,
+        times: Option<u32>,
     ) -> Option<Self> {
         Some(match kind {
             Kind::LessonStarted => Self::LessonStarted {},
@@ -283,7 +295,7 @@ impl Fact {
             Kind::Opened => Self::Opened { item: object? },
             Kind::Used => Self::Used { platform: platform?, seconds: seconds? },
             Kind::Active => Self::Active { seconds: seconds? },
-            Kind::Blocked => Self::Blocked { rule: object?, category },
+            Kind::Blocked => Self::Blocked { rule: object?, category, times: times.unwrap_or(1) },
             Kind::AttendedLive => Self::AttendedLive { seconds: seconds? },
             Kind::RaisedHand => Self::RaisedHand {},
             Kind::Spoke => Self::Spoke { seconds: seconds? },
@@ -319,6 +331,11 @@ impl Fact {
             }
             _ => None,
         }
+    }
+
+    /// How often, where one event tells of several times.
+    pub fn times(&self) -> Option<u32> {
+        if let Self::Blocked { times, .. } = self { Some(*times).filter(|times| *times != 1) } else { None }
     }
 
     /// The category of what was refused.
@@ -364,7 +381,10 @@ impl Event {
         match &self.fact {
             Fact::Opened { item } => free("fact.item", Some(item))?,
             Fact::Used { platform, .. } => word("fact.platform", Some(platform))?,
-            Fact::Blocked { rule, category } => {
+            Fact::Blocked { times: 0, .. } => {
+                return Err(BadEvent { field: "fact.times", must: "be at least 1" });
+            }
+            Fact::Blocked { rule, category, .. } => {
                 word("fact.rule", Some(rule))?;
                 word("fact.category", category.as_deref())?;
             }
@@ -400,7 +420,10 @@ impl Event {
             self.fact.platform().unwrap_or_default().to_owned(),
             self.fact.object().unwrap_or_default().to_owned(),
             self.fact.category().unwrap_or_default().to_owned(),
-            number(self.fact.seconds().map(i64::from)),
+            // What is told once has the same name as when only that could be told.
+            self.fact
+                .times()
+                .map_or_else(|| number(self.fact.seconds().map(i64::from)), |times| format!("times {times}")),
         ]
         .join("\n")
     }
@@ -452,10 +475,16 @@ mod tests {
     #[test]
     fn an_address_does_not_fit_into_a_refusal() {
         for address in ["https://game.example/x", "a b", "", "x\ny", "路徑"] {
-            let blocked = Fact::Blocked { rule: "R-POL-3".into(), category: Some(address.into()) };
+            let blocked = Fact::Blocked { rule: "R-POL-3".into(), category: Some(address.into()), times: 1 };
             assert_eq!(event(blocked).check().unwrap_err().field, "fact.category", "{address}");
         }
-        event(Fact::Blocked { rule: "R-POL-3".into(), category: Some("game".into()) }).check().unwrap();
+        let blocked = |times| event(Fact::Blocked { rule: "R-POL-3".into(), category: Some("game".into()), times });
+        blocked(1).check().unwrap();
+        assert_eq!(blocked(0).check().unwrap_err().field, "fact.times");
+        assert_ne!(blocked(1).identity(), blocked(2).identity());
+        assert_eq!(serde_json::to_value(blocked(1)).unwrap()["fact"].get("times"), None);
+        let json = serde_json::to_string(&blocked(7)).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), blocked(7));
     }
 
     #[test]

@@ -160,6 +160,7 @@ impl Vocabulary {
             who.device.as_ref().map(|code| named("device", pseudonym::device(key, code))),
             who.class.map(|class| named("class", pseudonym::class(key, class))),
             event.fact.category().map(|category| named("category", category.to_owned())),
+            event.fact.times().map(|times| (format!("{}times", self.extension), Value::from(times))),
         ]
         .into_iter()
         .flatten()
@@ -259,7 +260,7 @@ mod tests {
             Fact::Opened { item: "影片 1".into() },
             Fact::Used { platform: "adl".into(), seconds },
             Fact::Active { seconds },
-            Fact::Blocked { rule: "R-POL-3".into(), category: Some("game".into()) },
+            Fact::Blocked { rule: "R-POL-3".into(), category: Some("game".into()), times: 7 },
             Fact::AttendedLive { seconds },
             Fact::RaisedHand {},
             Fact::Spoke { seconds },

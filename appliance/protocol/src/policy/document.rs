@@ -4,12 +4,16 @@
 //! Rules are asked in their order; the first that refuses or allows decides, and what no rule allows is refused. Unknown
 //! keys are refused with the path of the field. What parses may still contradict itself: the core's `validate` says so.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
 use utoipa::ToSchema;
 
 use super::{Action, Changer, Consent, DeviceState, Link, Place, Reason, RuleId, Trouble};
+use crate::catalogue::{Lang, fill};
 
 /// The whole document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +24,10 @@ pub struct Document {
     /// Which text of the school's rules this is, as people name it, e.g. `115-1`.
     pub revision: String,
     /// What is allowed by name: platforms, storage, what devices need. By its id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unique")]
     pub bundles: BTreeMap<String, Bundle>,
     /// What is refused by name: games, mail … By its id, which is also the name of its lists' files.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unique")]
     pub categories: BTreeMap<String, Category>,
     /// The rules in their order.
     pub rules: Vec<Rule>,
@@ -212,6 +216,38 @@ impl fmt::Display for BadDocument {
 
 impl std::error::Error for BadDocument {}
 
+impl BadDocument {
+    /// The sentence for people. What the reader of JSON says is known by its beginnings.
+    pub fn told(&self, lang: Lang) -> String {
+        let quoted = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let (reason, at) = match self.reason.rsplit_once(" at line ") {
+            Some((reason, at)) => (reason, at.split_once(" column ")),
+            None => (self.reason.as_str(), None),
+        };
+        let names = quoted(reason);
+        let (what, expected) = names
+            .split_first()
+            .map_or((String::new(), String::new()), |(what, expected)| (what.clone(), expected.join(", ")));
+        let key = match reason {
+            text if text.starts_with("unknown field") => "policy.doc.unknown-field",
+            text if text.starts_with("unknown variant") => "policy.doc.unknown-value",
+            text if text.starts_with("missing field") => "policy.doc.missing",
+            text if text.starts_with("duplicate field") || text.ends_with(TWICE) => "policy.doc.field-twice",
+            text if text.starts_with("invalid type") || text.starts_with("invalid value") => "policy.doc.wrong-kind",
+            _ if at.is_some() => "policy.doc.syntax",
+            _ => "policy.doc.other",
+        };
+        let (line, column) = at.unwrap_or_default();
+        let values =
+            [("what", &*what), ("expected", &*expected), ("reason", reason), ("line", line), ("column", column)];
+        let words = fill(lang, key, &values);
+        if self.path.is_empty() || self.path == "." { words } else { format!("{}: {words}", self.path) }
+    }
+}
+
+/// The end of what is said of a key that stands twice.
+const TWICE: &str = "stands here twice; put both into one";
+
 impl Document {
     /// The form that this program knows.
     pub const SCHEMA: u32 = 1;
@@ -221,7 +257,8 @@ impl Document {
     /// # Errors
     /// [`BadDocument`] with the path of the field that is unknown, missing or of the wrong kind.
     pub fn parse(text: &str) -> Result<Self, BadDocument> {
-        let document: Self = typed(text)?;
+        // Notepad puts one before everything.
+        let document: Self = typed(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         if document.schema != Self::SCHEMA {
             let reason = format!("form {} is not known here; this program knows {}", document.schema, Self::SCHEMA);
             return Err(BadDocument { path: "schema".into(), reason });
@@ -246,6 +283,36 @@ impl Document {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }
+}
+
+/// A map in which no key stands twice: the later one would take the earlier one's place without a word, and what that had
+/// closed would be open.
+fn unique<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Unique<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Unique<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some(key) = entries.next_key::<String>()? {
+                if map.contains_key(&key) {
+                    return Err(A::Error::custom(format_args!("`{key}` {TWICE}")));
+                }
+                map.insert(key, entries.next_value()?);
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(Unique(PhantomData))
 }
 
 fn typed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, BadDocument> {
@@ -295,6 +362,17 @@ mod tests {
         assert!(Document::parse("").is_err() && Document::parse("[]").is_err());
         let error = Document::parse(r#"{"schema":2,"revision":"t","rules":[]}"#).unwrap_err();
         assert_eq!(error.path, "schema");
+        assert_eq!(Document::parse(&format!("\u{feff}{}", with(good))), Document::parse(&with(good)), "from Notepad");
+        let games = r#""games":{"name":{"zh-Hant-TW":"遊戲","en":"Games"}}"#;
+        let twice = format!(r#"{{"schema":1,"revision":"t","categories":{{{games},{games}}},"rules":[{good}]}}"#);
+        let error = Document::parse(&twice).unwrap_err();
+        assert!(error.path == "categories" && error.reason.contains("`games` stands here twice"), "{error}");
+        assert_eq!(error.told(Lang::ZhHantTw), "categories: 「games」寫了兩次；請合成一個");
+        let error = Document::parse(&with(&good.replace("\"hosts\"", "\"host\""))).unwrap_err();
+        let told = error.told(Lang::ZhHantTw);
+        assert!(told.starts_with("rules[0].about: 沒有「host」這個值；可以寫：anything, hosts, "), "{told}");
+        let told = Document::parse("<html>").unwrap_err().told(Lang::ZhHantTw);
+        assert!(told.starts_with("第 1 行第 1 個字"), "{told}");
         assert!(Document::parse(&(with(good) + "x")).is_err(), "nothing may follow");
     }
 }

@@ -6,7 +6,10 @@ mod view;
 mod words;
 
 pub use document::{BadDocument, Bundle, Category, Document, Effect, Lifter, Names, Rule, Subject, System, When};
-pub use view::{AccessLine, PolicyKind, PolicyRow, PolicyView, Refused, Why};
+pub use view::{
+    AccessLine, Instead, ListFault, PolicyFiles, PolicyKind, PolicyList, PolicyRow, PolicyView, Refused,
+    UnusedDocument, Why,
+};
 pub use words::{Changer, Reason};
 
 use std::{fmt, str::FromStr};

@@ -90,3 +90,81 @@ pub struct AccessLine {
     /// The rule that decided.
     pub rule: String,
 }
+
+/// Whether what the school has put in the box's policy folder is what counts (`GET /api/policy/files`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyFiles {
+    /// Which text of the school's rules is in use.
+    pub revision: String,
+    /// Why the document in `document.json` is not the one in use. None: it is, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused: Option<UnusedDocument>,
+    /// The lists.
+    pub lists: Vec<PolicyList>,
+}
+
+/// A document that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnusedDocument {
+    /// What is wrong with it.
+    pub reason: String,
+    /// Which rules count instead.
+    pub instead: Instead,
+}
+
+/// Which rules count when the school's document can't be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instead {
+    /// The school's last ones that were good.
+    LastGood,
+    /// Those that come with the box: none of the school's own were ever good.
+    Standard,
+}
+
+/// A file among the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyList {
+    /// Its name.
+    pub file: String,
+    /// How many names of it count.
+    pub names: usize,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<ListFault>,
+    /// The names are those of the file before it was spoilt.
+    #[serde(default)]
+    pub last_good: bool,
+}
+
+/// What is wrong with a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListFault {
+    /// It names nothing.
+    Empty,
+    /// Most of its lines make no sense: an error page, or another form than its name says.
+    Nonsense,
+    /// It can't be read.
+    Unreadable,
+    /// The rules have no category of its name, so it closes nothing.
+    NoCategory,
+    /// Its name does not say which form it has: `.hosts`, `.domains` or `.adblock`.
+    NoForm,
+}
+
+impl ListFault {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Empty, Self::Nonsense, Self::Unreadable, Self::NoCategory, Self::NoForm];
+
+    /// The key of its words in the catalogue.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Empty => "policy.list.empty",
+            Self::Nonsense => "policy.list.nonsense",
+            Self::Unreadable => "policy.list.unreadable",
+            Self::NoCategory => "policy.list.no-category",
+            Self::NoForm => "policy.list.no-form",
+        }
+    }
+}

@@ -105,6 +105,31 @@ export interface RoomInfo {
   join_url: string;
   lesson: boolean;
   setup: boolean;
+  /** The database was damaged and the box began with an empty one. */
+  set_aside?: boolean;
+}
+
+// keeping.rs
+
+export interface SetAside {
+  at: Millis;
+  files: string[];
+  backups: string;
+}
+
+/** `GET /api/attendance`: a lesson with those who took part from home. */
+export interface LessonAtHome {
+  lesson: string;
+  class_name: string;
+  started_at: Millis;
+  ended_at: Millis | null;
+  teacher: string;
+  students: { seat: Seat; name: string; times: { from: Millis; to: Millis | null }[]; minutes: number }[];
+}
+
+export interface Keeping {
+  set_aside?: SetAside | null;
+  records_wait: boolean;
 }
 
 export type Sharing = 'off' | 'asking' | 'invited' | 'approved' | 'live';
@@ -154,6 +179,17 @@ export interface TeacherView {
   panel_waiting: boolean;
   room_live: boolean;
   alerts: DeviceAlert[];
+  reports: SiteReport[];
+  keeping: Keeping;
+}
+
+/** A student has told of a bad site (R-POL-19). */
+export interface SiteReport {
+  id: number;
+  at: Millis;
+  seat: Seat;
+  name: string;
+  home: boolean;
 }
 
 export type DeviceTrouble = 'unknown' | 'not-borrower' | 'lost';

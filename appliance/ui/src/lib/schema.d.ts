@@ -259,6 +259,8 @@ export interface components {
                 holds: boolean;
                 /** @description Address of the students' page, as people would type it. */
                 join_url: string;
+                /** @description What is wrong with what the box keeps. */
+                keeping?: components["schemas"]["Keeping"];
                 lesson?: null | components["schemas"]["LessonView"];
                 /** @description Recording and live marks. */
                 marks: components["schemas"]["Marks"];
@@ -266,6 +268,8 @@ export interface components {
                 panel_waiting: boolean;
                 /** @description The panels paired with the room. */
                 panels: components["schemas"]["PanelState"][];
+                /** @description Students of the class who have told that they came upon a bad site (R-POL-19), for the teacher who holds the lesson. */
+                reports: components["schemas"]["SiteReport"][];
                 /** @description The room's name. */
                 room: string;
                 /** @description The room's own camera and microphone send: students at home hear the room. */
@@ -371,6 +375,12 @@ export interface components {
             seats: components["schemas"]["OpenSeat"][];
             /** @description Bearer token for `POST /api/join/seat`, good for 10 minutes. */
             ticket: string;
+        };
+        /** @description What is wrong with what the box keeps; teachers and the office are told until it is mended. */
+        Keeping: {
+            /** @description The disk takes no records now: they wait in memory. */
+            records_wait: boolean;
+            set_aside?: null | components["schemas"]["SetAside"];
         };
         /** @description A running lesson as all of its people may know it. */
         LessonView: {
@@ -574,6 +584,8 @@ export interface components {
             lesson: boolean;
             /** @description The room's name. */
             name: string;
+            /** @description The box began with an empty database because the old one could not be read: accounts of before are not there. */
+            set_aside?: boolean;
             /** @description Whether the first teacher account is still to be made. */
             setup: boolean;
             /** @description Version of the box's software. */
@@ -622,11 +634,36 @@ export interface components {
              */
             tile?: number | null;
         };
+        /** @description A database that was set aside. */
+        SetAside: {
+            /** @description When. */
+            at: components["schemas"]["u64"];
+            /** @description The folder of the backups. */
+            backups: string;
+            /** @description Where it lies now; several when it has happened again. */
+            files: string[];
+        };
         /**
          * @description Whether a picture flows.
          * @enum {string}
          */
         Sharing: "off" | "asking" | "invited" | "approved" | "live";
+        /** @description A student has told of a bad site. The student did right: nothing follows but a teacher's word. No address is kept. */
+        SiteReport: {
+            /** @description When, on the clock of the student's device. */
+            at: components["schemas"]["u64"];
+            /** @description It was told at home, not at school. */
+            home: boolean;
+            /**
+             * Format: int64
+             * @description Number of the report.
+             */
+            id: number;
+            /** @description The student's name. */
+            name: string;
+            /** @description The student's seat. */
+            seat: components["schemas"]["Seat"];
+        };
         /** @description Where pictures come from: `seat-07`, `teacher`, `ext-3`. Lower-case letters, digits and `-`, 1 to 32 of them. */
         SourceId: string;
         /** @description A source that is not a student's seat. */
@@ -827,6 +864,8 @@ export interface components {
             holds: boolean;
             /** @description Address of the students' page, as people would type it. */
             join_url: string;
+            /** @description What is wrong with what the box keeps. */
+            keeping?: components["schemas"]["Keeping"];
             lesson?: null | components["schemas"]["LessonView"];
             /** @description Recording and live marks. */
             marks: components["schemas"]["Marks"];
@@ -834,6 +873,8 @@ export interface components {
             panel_waiting: boolean;
             /** @description The panels paired with the room. */
             panels: components["schemas"]["PanelState"][];
+            /** @description Students of the class who have told that they came upon a bad site (R-POL-19), for the teacher who holds the lesson. */
+            reports: components["schemas"]["SiteReport"][];
             /** @description The room's name. */
             room: string;
             /** @description The room's own camera and microphone send: students at home hear the room. */

@@ -110,4 +110,43 @@ export interface AgentRow {
   link: 'wifi' | 'wired' | 'mobile' | null;
   version: string | null;
   hours: { days: number[]; from: number; to: number }[];
+  /** Records that it has lost and told of. */
+  dropped: number;
+  dropped_at: Millis | null;
+}
+
+/** What a student or a device has told (`/api/school/alarms`). */
+export interface AlarmRow {
+  id: number;
+  at: Millis;
+  told_at: Millis;
+  kind: 'reported-site' | 'tampered';
+  what?: string;
+  place: 'school' | 'home';
+  device: string | null;
+  class_name: string | null;
+  seat: number | null;
+  name: string | null;
+  seen: { at: Millis; by: string } | null;
+}
+
+/** A line of the record of network access (`/api/policy/log`). */
+export interface AccessLine {
+  seq: number;
+  at: number;
+  device: string | null;
+  address: string;
+  name: string;
+  allow: boolean;
+  rule: string;
+}
+
+/** A line of the audit (`/api/audit`). */
+export interface AuditLine {
+  seq: number;
+  at: number;
+  who: string;
+  place: string;
+  action: string;
+  detail: unknown;
 }
