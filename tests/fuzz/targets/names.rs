@@ -22,7 +22,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let (mut listed, mut open) = (vec![], vec![]);
         let told = read(format, *KEY, bytes, &mut listed, &mut open).expect("memory can be read");
         assert_eq!(told.names, listed.len());
-        let names = Names::new(listed.clone());
-        assert!(listed.iter().all(|hash| names.contains(*hash)));
+        // A table of names is big however few they are.
+        if !listed.is_empty() {
+            let names = Names::new(listed.clone());
+            assert!(listed.iter().all(|hash| names.contains(*hash)));
+        }
     }
 });
