@@ -27,7 +27,7 @@ format() { cargo fmt --all --check; }
 build() { cargo build --locked --workspace --all-targets; }
 rust() {
     cargo test --locked --workspace --lib --bins &&
-        cargo test --locked --workspace --test 'room*' --test 'media*' --test 'figures*' --test 'policy*' --test 'register*'
+        cargo test --locked --workspace --test 'room*' --test 'media*' --test 'figures*' --test 'policy*' --test 'register*' --test 'clock*'
 }
 tidy() { cargo test --locked --workspace --test tidy; }
 # These start the real programs, real browsers and networks of their own: one at a time, so that each has the machine.

@@ -115,15 +115,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
     let thumbnails = Thumbnails::default();
     let keeping = Keeping::new(config.store.path.clone(), config.backup_folder());
-    let executor = effects::execute(
-        effects_queue,
-        media.clone(),
-        store.lessons(),
-        recorder.clone(),
-        thumbnails.clone(),
-        keeping.clone(),
-    );
-    let executor = tokio::spawn(executor);
+    let (recorder_of, pictures) = (recorder.clone(), thumbnails.clone());
+    let executing =
+        effects::execute(effects_queue, media.clone(), store.lessons(), recorder_of, pictures, keeping.clone());
+    let executor = tokio::spawn(executing);
 
     // The rules: the snapshot for the resolver, and the same rules for the pages.
     let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;

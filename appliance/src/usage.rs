@@ -19,7 +19,7 @@ use crate::{
 /// Name of the school's key in the data folder.
 const FILE: &str = "school.key";
 /// Name of the key under which events have ids while the school's key is gone.
-const MEANWHILE: &str = "school.key.meanwhile";
+const MEANWHILE: &str = "school-meanwhile.key";
 
 /// Most events that one call of [`Recorder::record_all`] takes: they are one transaction.
 pub const MOST: usize = 1000;

@@ -48,8 +48,8 @@ async fn the_platforms_are_those_of_the_schools_own_rules() -> Result<()> {
     std::fs::write(hub.home().join("data/policy/document.json"), document.to_string())?;
     wait_for("the school's platform", Duration::from_secs(15), async || {
         let month: Value = teacher.get(&path).await?.json()?;
-        let named = &month["platforms"]["own"]["zh-Hant-TW"];
-        ensure!(named == "校內平臺" && month["platforms"]["adl"].is_object(), "{}", month["platforms"]);
+        let names = &month["names"]["platforms"];
+        ensure!(names["own"]["zh-Hant-TW"] == "校內平臺" && names["adl"].is_object(), "{names}");
         let counted = month["figures"]["platforms"].as_array().context("figures")?.iter();
         ensure!(counted.filter(|one| one["platform"] == "own").count() == 1, "{}", month["figures"]["platforms"]);
         Ok(())
@@ -92,7 +92,7 @@ async fn hours_that_nobody_could_see_are_unknown_on_the_page_and_in_every_file()
     let office = hub.teacher().await?;
     let class = office.make_class(2).await?;
     // Registered and never seen: what was done on it nobody knows.
-    let device = json!({ "code": "LATE-1", "kind": "ipad", "spare": false, "state": "ready" });
+    let device = json!({ "kind": "ipad", "tag": "LATE-1" });
     office.post("/api/school/devices", &device).await?.done()?;
     office.lend(&[1]).await?;
     let month: Value = office.get(&format!("/api/month?class={class}")).await?.json()?;

@@ -201,7 +201,6 @@ async fn without_the_schools_key_nothing_is_delivered_and_everyone_is_told() -> 
     ensure!(!key.exists(), "no new one is made in silence");
     ensure!(hub.log().contains("school.key is gone"), "{}", hub.log());
     ensure!(import(&operator, &some(10..15)).await? == 5, "the box goes on");
-    tokio::time::sleep(Duration::from_secs(3)).await;
     ensure!(stands(&operator, 5, 10, 0).await?["trouble"] == "key-gone");
     ensure!(operator.get("/metrics").await?.text().contains("classroom_usage_stopped 1"));
     let said = doctor(&hub)?;

@@ -79,7 +79,7 @@ impl Default for StoreFolder {
 
 impl Default for Backup {
     fn default() -> Self {
-        Self { folder: None, keep: const { NonZeroU16::new(14).unwrap() } }
+        Self { folder: None, keep: NonZeroU16::MIN.saturating_add(13) }
     }
 }
 

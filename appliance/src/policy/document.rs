@@ -100,7 +100,7 @@ mod tests {
         let told = checked("{\"schema\":1,\"revision\":\"x\",\"rule\":[]}", Lang::ZhHantTw).unwrap_err();
         assert!(told.len() == 1 && told[0].starts_with("rule: 沒有「rule」這個欄位"), "{told:?}");
         let told = checked(&contradiction, Lang::ZhHantTw).unwrap_err();
-        assert!(told[0].starts_with("rules: 沒有任何規定"), "{told:?}");
+        assert!(told.iter().any(|one| one.starts_with("rules: 沒有任何規定")), "{told:?}");
         put("snapshot.json", "{\"document\":{}}");
         assert_eq!(look(None).document, standard);
     }

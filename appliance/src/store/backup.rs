@@ -23,7 +23,8 @@ use crate::keyfile;
 
 /// Files of the data folder that go into the backup beside the database: without them a restored box would be a stranger
 /// to the devices at home, and would keep other rules than the school's. The library's content is not among them.
-const FILES: &[&str] = &["box.key", "school.key", "orders.key", "device-authority.pem", "policy/document.json"];
+const FILES: &[&str] =
+    &["box.key", "school.key", "school-meanwhile.key", "orders.key", "device-authority.pem", "policy/document.json"];
 /// Lists of names that the school has added.
 const LISTS: &str = "policy/lists";
 /// How names of backups end.

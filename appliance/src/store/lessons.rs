@@ -238,7 +238,7 @@ fn at_home(db: &Connection, span: LessonSpan, now: Millis) -> Result<Vec<LessonA
              (SELECT id FROM student WHERE number = joined.student),
              (SELECT id FROM student WHERE joined.student IS NULL AND class_id = joined.class AND seat = joined.seat))
          WHERE joined.at >= ?4 AND joined.at < ?5 AND joined.kind = 'joined' AND joined.place = 'home'
-             AND joined.seat IS NOT NULL AND class_id = ?1 AND started_at >= ?2 AND started_at < ?3
+             AND joined.seat IS NOT NULL AND lesson.class_id = ?1 AND started_at >= ?2 AND started_at < ?3
              AND EXISTS (SELECT 1 FROM usage_event AS taught WHERE taught.at IN (started_at, ended_at)
                  AND taught.lesson = lesson.id AND taught.staff = ?6)
          ORDER BY started_at, lesson.id, joined.at",

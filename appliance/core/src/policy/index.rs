@@ -1,9 +1,6 @@
 //! The document made ready for deciding: names sorted, bundles and categories as bits.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, DefaultHasher},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use classroom_protocol::policy::{Document, Subject, System};
 
@@ -41,8 +38,8 @@ impl Marks {
     }
 }
 
-/// Names of the document, which nobody outside of the school chooses: hashes without a random key will do.
-type Names = HashMap<Box<str>, Marks, BuildHasherDefault<DefaultHasher>>;
+/// Names of the document.
+type Names = BTreeMap<Box<str>, Marks>;
 
 /// A document that was found free of contradictions, ready to decide with.
 #[derive(Debug, Clone, PartialEq, Eq)]
