@@ -15,7 +15,7 @@ use super::routes::{TABLE, outcome};
 
 /// Routes that are the office's; the others of the table are not.
 fn is_office(path: &str) -> bool {
-    let begins = ["/api/school", "/api/report.", "/api/policy/log", "/api/policy/files"];
+    let begins = ["/api/school", "/api/report.", "/api/report/", "/api/policy/log", "/api/policy/files"];
     path == "/api/report" || begins.iter().any(|begin| path.starts_with(begin))
 }
 

@@ -53,7 +53,9 @@ fn a_permit_ends_by_its_time_and_by_a_tap() {
 
 #[test]
 fn a_permit_does_not_grow_when_the_clock_is_set_back() {
-    let mut class = Class30::in_lesson();
+    let mut class = Class30::new();
+    class.after(48 * 3_600_000);
+    class.teacher_start();
     class.teacher(permit(mail(), Some(5))).unwrap();
     let back = class.now - 25 * 3_600_000;
     class.room.apply(Input::Tick, back).unwrap();
