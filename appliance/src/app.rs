@@ -62,6 +62,7 @@ const FIRST_CODE_MS: u64 = 24 * 3_600_000;
 /// # Errors
 /// What keeps the box from starting: a port in use, a folder that can't be written, a certificate that does not fit.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
     let opened = store::open(&config.store.path, clock::now()).context("the store")?;
     let store = opened.store;
     let key = Arc::new(BoxKey::load_or_create(&config.store.path).context("the box's key")?);
@@ -122,9 +123,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     // The rules: the snapshot for the resolver, and the same rules for the pages.
     let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
-    if let Some(from) = &config.policy.from
-        && let Err(error) = card::rules::take(from, &policy_folder)
-    {
+    if let Some(Err(error)) = config.policy.from.as_ref().map(|from| card::rules::take(from, &policy_folder)) {
         tracing::error!(%error, "[policy] from: the rules can't be taken");
     }
     let (rules, follow_rules) = dns::rules(policy_folder.clone(), dns::Copies::Kept)?;
@@ -290,7 +289,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     systemd::ready(&base);
 
-    stop_signal().await?;
+    stop.await;
     tracing::info!("stopping");
     systemd::stopping();
     drop(announced);
@@ -555,13 +554,15 @@ fn base_url(config: &Config, name: Option<&str>) -> String {
     }
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
+/// Heard from this call on, also while the hub is still starting.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! A database that can't be read is set aside and the box goes on with an empty one: every person who looks after it is
 //! told, after each start, until one says that they know or the backup is back. On the real hub.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use classroom_protocol::{PanelView, TeacherView, keeping::Keeping, view::RoomInfo};
 use harness::{
     hub::{Hub, Options, program},
     people::Caller,
+    wait::wait_for,
 };
 
 /// The name of the damage, what is done to the data folder.
@@ -76,9 +77,14 @@ async fn whatever_became_of_the_database_people_are_told_until_they_know() -> Re
         for start in ["the first start", "the second start"] {
             let info: RoomInfo = hub.anyone()?.get("/api/room").await?.json()?;
             ensure!(info.set_aside && info.setup, "{name}, {start}: who can't sign in is told why");
-            let (log, lines) = (hub.log(), ["⚠", "box.db.damaged-", "appliance restore"]);
-            let newest = log.rsplit_once("/teach#code=").context("no link")?.1;
-            ensure!(lines.iter().all(|line| newest.contains(line)), "{name}, {start}: the console says {newest}");
+            let lines = ["⚠", "box.db.damaged-", "appliance restore"];
+            wait_for("the console", Duration::from_secs(5), async || {
+                let log = hub.log();
+                let newest = log.rsplit_once("/teach#code=").context("no link")?.1;
+                ensure!(lines.iter().all(|line| newest.contains(line)), "{name}, {start}: the console says {newest}");
+                Ok(())
+            })
+            .await?;
             let (well, said) = doctor(&hub)?;
             ensure!(!well && said.contains("box.db.damaged-"), "{name}, {start}: {said}");
             hub.restart().await?;
