@@ -89,6 +89,13 @@ async fn whatever_became_of_the_database_people_are_told_until_they_know() -> Re
             ensure!(!well && said.contains("box.db.damaged-"), "{name}, {start}: {said}");
             hub.restart().await?;
         }
+        // Each start prints another code; the fourth one's is good.
+        wait_for("the console", Duration::from_secs(5), async || {
+            let codes = hub.log().matches("/teach#code=").count();
+            ensure!(codes == 4, "{codes} codes");
+            Ok(())
+        })
+        .await?;
         let teacher = hub.anyone()?.first_sign_in(&newest_code(&hub)?, "wang", "王老師").await?;
         ensure!(told(&teacher).await?, "{name}");
         let panel = hub.anyone()?.pair("前面的螢幕", &teacher).await?;
