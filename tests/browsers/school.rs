@@ -199,6 +199,8 @@ async fn the_office_reviews_what_was_refused_and_what_staff_did() -> Result<()> 
         );
         page.tap("school.record-older").await?;
         page.sees_words("game-1.example").await?;
+        // The buttons are at the top, which the header covers until someone scrolls up.
+        page.browser.eval("scrollTo(0, 0)").await?;
         page.tap("school.record-audit").await?;
         page.sees("school.did-read-network-access").await?;
         page.browser.screenshot(shot(&format!("{name}-audit"))?).await?;
