@@ -83,3 +83,30 @@ async fn names_with_markup_are_shown_as_names() -> Result<()> {
     assert_eq!(tablet.browser.eval("document.title").await?, json!(tablet.words("join.title", &[])));
     Ok(())
 }
+
+/// A Wi-Fi that changes while a page loads: the browser drops what is under way.
+#[tokio::test]
+async fn a_page_of_which_a_part_did_not_arrive_comes_by_itself() -> Result<()> {
+    let hub = Hub::start().await?;
+    let page = Page::open(&hub.base(), "/join", Lang::ZhHantTw, Options::default()).await?;
+    page.sees("join.no-lesson").await?;
+    page.browser.devtools("Network.enable", json!({})).await?;
+    page.browser.devtools("Network.setCacheDisabled", json!({ "cacheDisabled": true })).await?;
+    for lost in ["*/assets/join-*.js", "*/assets/api-*.js", "*/assets/*.css"] {
+        page.browser.devtools("Network.setBlockedURLs", json!({ "urls": [lost] })).await?;
+        page.browser.client.refresh().await?;
+        page.browser.run("window.before = true").await?;
+        page.browser.devtools("Network.setBlockedURLs", json!({ "urls": [] })).await?;
+        page.browser.wait_for("window.before === undefined", std::time::Duration::from_secs(10)).await?;
+        page.sees("join.no-lesson").await?;
+    }
+    // A whole page stays as it is: what it has fetched comes only once.
+    page.browser.run("window.whole = true").await?;
+    page.browser.devtools("Network.setBlockedURLs", json!({ "urls": ["*/assets/*"] })).await?;
+    page.browser
+        .run("document.head.append(Object.assign(document.createElement('script'), { src: '/assets/x.js' }))")
+        .await?;
+    let again = page.browser.wait_for("window.whole === undefined", std::time::Duration::from_secs(3)).await;
+    assert!(again.is_err(), "a page in use was taken away");
+    Ok(())
+}

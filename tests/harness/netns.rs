@@ -46,6 +46,9 @@ impl Ns {
         run(Command::new("ip").args(["netns", "add", &name]))?;
         let ns = Self { name };
         ns.ip("link set lo up")?;
+        // An address that is found to be nobody else's a second after the card is up is a new one to a browser: it drops
+        // what it loads. Networks change where a test makes them.
+        run(ns.command("sysctl").args(["-q", "-w", "net.ipv6.conf.default.accept_dad=0"]))?;
         Ok(ns)
     }
 

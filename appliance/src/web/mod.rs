@@ -294,10 +294,7 @@ fn secured(router: Router) -> Router {
     // The library's content comes with a stricter policy of its own.
     let policy = SetResponseHeaderLayer::if_not_present(
         HeaderName::from_static("content-security-policy"),
-        HeaderValue::from_static(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
-             connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        ),
+        HeaderValue::try_from(pages::content_policy()).ok(),
     );
     router.layer(
         ServiceBuilder::new()

@@ -8,9 +8,11 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use classroom_protocol::ProblemCode;
 use qrcode::{QrCode, render::svg};
 use rust_embed::RustEmbed;
+use sha2::{Digest as _, Sha256};
 
 use super::reply::Refusal;
 use crate::{health::Health, keeping::Keeping};
@@ -20,6 +22,18 @@ use crate::{health::Health, keeping::Keeping};
 #[folder = "ui/dist/"]
 #[allow_missing = true]
 struct Built;
+
+/// Stands in each page: asks for it again when a part of it did not arrive.
+const AGAIN: &str = include_str!("../../ui/src/lib/again.js");
+
+/// What browsers may do on our pages: nothing but what comes from here.
+pub(super) fn content_policy() -> String {
+    let again = BASE64_STANDARD.encode(Sha256::digest(AGAIN));
+    format!(
+        "default-src 'none'; script-src 'self' 'sha256-{again}'; style-src 'self'; img-src 'self' data: blob:; \
+         media-src 'self' blob:; connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
 
 /// What the pages need.
 #[derive(Clone)]
@@ -154,6 +168,17 @@ mod tests {
         media::{self, MediaConfig},
         store,
     };
+
+    #[test]
+    fn each_page_asks_again_for_itself_and_browsers_may_run_that() {
+        assert!(HeaderValue::try_from(content_policy()).is_ok());
+        let pages = Built::iter().filter(|name| name.ends_with(".html")).collect::<Vec<_>>();
+        for name in &pages {
+            let page = String::from_utf8(Built::get(name).unwrap().data.into_owned()).unwrap();
+            assert!(page.contains(&format!("<script>{AGAIN}</script>")), "{name}: its hash would not fit");
+        }
+        assert!(pages.is_empty() || pages.len() == 10, "{pages:?}");
+    }
 
     #[tokio::test]
     async fn a_hub_without_its_media_thread_says_so_and_no_more() {
