@@ -1,55 +1,48 @@
 //! The wiring: makes every part, hands out narrow handles, ends them in order. Nothing is decided here.
 
+mod following;
+mod listeners;
 mod parts;
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use appliance_core::room::{Facts, Input};
-use axum::{Router, http::Uri};
+use appliance_core::room::Facts;
 use axum_server::Handle;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinSet,
-    time::interval,
 };
 
+use following::{follow_addresses, follow_media, follow_outside, offered, tell_registered};
+use listeners::{base_url, certificate, door, ended, listen, own_names, portal_port};
 pub use parts::route_table;
 use parts::{agent_state, library, parts};
 
 use crate::{
     alarms, card, clock,
-    config::{Config, Listen, home_allowed, plain_allowed},
+    config::Config,
     delivery::{Deliverer, DeliveryStats},
     discovery::{self, Announcement},
     dns, effects, figures,
     health::Health,
     keeping::{self, Keeping},
-    media::{self, Limits as MediaLimits, MediaConfig, MediaEvent, MediaHandle},
+    media::{self, Limits as MediaLimits, MediaConfig},
     neighbours, net, policy,
     presence::{self, Presence},
     room,
-    room::RoomHandle,
     staff::{self, BoxKey},
     store::{self, Purpose, Store},
     systemd,
     thumbnails::Thumbnails,
-    tls::{self, Certificate},
-    uplink,
+    tls, uplink,
     usage::{self, Recorder},
     web,
 };
 
 /// How long requests may take to end when the box stops.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// How often the school's outer address is asked for. Translators forget an entry after 30 silent seconds or more.
-const OUTSIDE: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// A clock that stands further back than this behind the latest record is told.
@@ -116,10 +109,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tasks.spawn(effects::keep(room.watch(), store.rooms()));
     let thumbnails = Thumbnails::default();
     let keeping = Keeping::new(config.store.path.clone(), config.backup_folder());
-    let (recorder_of, pictures) = (recorder.clone(), thumbnails.clone());
-    let executing =
-        effects::execute(effects_queue, media.clone(), store.lessons(), recorder_of, pictures, keeping.clone());
-    let executor = tokio::spawn(executing);
+    let executor = tokio::spawn(effects::execute(
+        effects_queue,
+        media.clone(),
+        store.lessons(),
+        recorder.clone(),
+        thumbnails.clone(),
+        keeping.clone(),
+    ));
 
     // The rules: the snapshot for the resolver, and the same rules for the pages.
     let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
@@ -313,161 +310,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells the room what the forwarder sees. A source is live while any of its publishers is.
-async fn follow_media(mut events: mpsc::Receiver<MediaEvent>, room: RoomHandle, owners: web::media::Owners) {
-    let mut up: BTreeSet<(classroom_protocol::SourceId, media::SessionId)> = BTreeSet::new();
-    while let Some(event) = events.recv().await {
-        let source = match event {
-            MediaEvent::SourceUp { source, session } => {
-                up.insert((source.clone(), session));
-                source
-            }
-            MediaEvent::SourceDown { source, session } => {
-                up.remove(&(source.clone(), session));
-                source
-            }
-            // Its path may come back: only what is no more is forgotten.
-            MediaEvent::ViewerUp { .. } | MediaEvent::ViewerDown { .. } => continue,
-            MediaEvent::Ended { session } => {
-                owners.forget(session);
-                continue;
-            }
-        };
-        let live = up.iter().any(|(of, _)| *of == source);
-        if let Err(code) = room.apply(Input::SourceLive { source, live }).await {
-            tracing::warn!(code = code.as_str(), "the room did not take a change of a source");
-        }
-    }
-}
-
-/// The addresses that media clients are offered: those of the network, and loopback where pages are served to this very
-/// machine, so that the demo works without any network.
-fn offered(config: &Config, learned: &[IpAddr]) -> Vec<IpAddr> {
-    let here = config.http.listen.iter().filter_map(|listen| match listen {
-        Listen::Address(address) => Some(address.ip()),
-        Listen::Systemd(_) => None,
-    });
-    let mut all: Vec<IpAddr> = learned.iter().copied().chain(here).collect();
-    let mut seen = BTreeSet::new();
-    all.retain(|address| seen.insert(*address));
-    all
-}
-
-/// Offers the box's new addresses when the network changes (a new DHCP lease, a cable plugged in late).
-async fn follow_addresses(config: Config, mut addresses: watch::Receiver<Vec<IpAddr>>, media: MediaHandle) {
-    while addresses.changed().await.is_ok() {
-        let now = offered(&config, &addresses.borrow_and_update());
-        tracing::info!(addresses = ?now, "the box's addresses have changed");
-        if media.set_addresses(now).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Learns the school's outer address from the gateway and keeps the way there open. Names are looked up each time: the
-/// gateway may have moved.
-async fn follow_outside(server: String, media: MediaHandle) {
-    let mut every = interval(OUTSIDE);
-    loop {
-        every.tick().await;
-        match tokio::net::lookup_host(&server).await.map(|mut found| found.find(SocketAddr::is_ipv4)) {
-            Ok(Some(address)) => {
-                if media.ask_outside(address).await.is_err() {
-                    return;
-                }
-            }
-            Ok(None) => tracing::debug!(server, "the gateway has no IPv4 address"),
-            Err(error) => tracing::debug!(server, %error, "the gateway's name is not known now"),
-        }
-    }
-}
-
-/// The certificate of the room's pages, if there are HTTPS listeners. One that is not good now or not for the name that
-/// people type is used all the same (the clock may be wrong) and told.
-fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
-    let (Some(path), Some(key)) = (&config.https.certificate, &config.https.key) else { return Ok(None) };
-    if config.https.listen.is_empty() && config.home.listen.is_empty() {
-        return Ok(None);
-    }
-    let certificate = Certificate::load(path, key).context("the certificate")?;
-    if let Err(error) = certificate.facts().check(path, config.https.name.as_deref(), clock::now()) {
-        tracing::error!(%error, "browsers will not accept the certificate");
-    }
-    Ok(Some(certificate))
-}
-
-/// Whether a name is one at which the room's pages are: people's own, the certificate's, and that of homes, who may come
-/// through the gateway to this door.
-fn own_names(config: &Config, certificate: Option<Arc<Certificate>>) -> web::serve::Own {
-    let home = config.home.url.as_ref().and_then(|url| url.parse::<Uri>().ok()?.host().map(str::to_owned));
-    let names: Vec<String> = config.https.name.iter().cloned().chain(home).collect();
-    Arc::new(move |name| certificate.as_ref().is_none_or(|certificate| tls::is_own(name, certificate, &names)))
-}
-
-/// Where a media socket comes from.
-fn door<S>(
-    listen: &Listen,
-    take: impl FnOnce(&str) -> Result<S, systemd::SocketError>,
-) -> Result<media::Door<S>, systemd::SocketError> {
-    match listen {
-        Listen::Address(address) => Ok((*address).into()),
-        Listen::Systemd(name) => take(name).map(media::Door::Open),
-    }
-}
-
-/// Starts all listeners and gives the port that tablets come to.
-fn listen(
-    config: &Config,
-    mut sockets: systemd::Sockets,
-    (router, portal, at_home): (&Router, &Router, &Router),
-    (certificate, own): (Option<Arc<rustls::ServerConfig>>, web::serve::Own),
-    (handle, base, doors): (&Handle<SocketAddr>, &str, &web::doors::Doors),
-    tasks: &mut JoinSet<()>,
-) -> anyhow::Result<u16> {
-    // What refused hosts lead to must not take the pages' places.
-    let hall = web::doors::Doors::default();
-    let mut port = 0;
-    for address in &config.http.listen {
-        let listener = sockets.listen(address)?;
-        let at = listener.local_addr()?;
-        plain_allowed(at).map_err(|reason| anyhow::anyhow!("[http] listen: {reason}"))?;
-        port = at.port();
-        let served = web::serve::plain(listener, router.clone(), doors.clone(), handle.clone());
-        tasks.spawn(async move { ended(served.await) });
-    }
-    for address in &config.policy.portal {
-        let listener = sockets.listen(address).context("[policy] portal")?;
-        let served = web::serve::portal(listener, portal.clone(), hall.clone(), handle.clone());
-        tasks.spawn(async move { ended(served.await) });
-    }
-    for address in &config.https.listen {
-        let certificate = certificate.clone().context("[https] listen needs a certificate")?;
-        let listener = sockets.listen(address)?;
-        port = listener.local_addr()?.port();
-        let served =
-            web::serve::tls(listener, (certificate, own.clone()), router.clone(), doors.clone(), handle.clone());
-        tasks.spawn(async move { ended(served.await) });
-    }
-    for address in &config.home.listen {
-        let certificate = certificate.clone().context("[home] listen needs a certificate")?;
-        let listener = sockets.listen(address).context("[home] listen")?;
-        home_allowed(listener.local_addr()?).map_err(|reason| anyhow::anyhow!("[home] listen: {reason}"))?;
-        let served = web::homes::serve(listener, certificate, at_home.clone(), handle.clone());
-        tasks.spawn(async move { ended(served.await) });
-    }
-    for address in &config.https.redirect {
-        let sent_on = web::serve::redirect(sockets.listen(address)?, base.to_owned(), hall.clone(), handle.clone());
-        tasks.spawn(async move { ended(sent_on.await) });
-    }
-    Ok(port)
-}
-
-fn ended(result: std::io::Result<()>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "a listener ended");
-    }
-}
-
 /// The panel on the box's own screen needs no pairing: who can read the data folder is the box. Its token lies in
 /// `panel-token` and is kept over restarts, so that the panel comes back by itself when the hub does.
 async fn local_panel(config: &Config, store: &Store, panels: &web::panels::PanelsState) -> anyhow::Result<()> {
@@ -504,54 +346,11 @@ fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&new, path)
 }
 
-/// Hands the register's devices to the policy's snapshot.
-async fn tell_registered(
-    mut known: watch::Receiver<Arc<presence::Known>>,
-    registered: watch::Sender<Arc<policy::Registered>>,
-) {
-    loop {
-        let now = known.borrow_and_update().clone();
-        let now = policy::Registered { in_use: now.whereabouts.in_use, devices: now.devices.clone() };
-        registered.send_if_modified(|before| {
-            let new = **before != now;
-            if new {
-                *before = Arc::new(now);
-            }
-            new
-        });
-        if known.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The port that refused hosts lead to.
-fn portal_port(config: &Config) -> u16 {
-    let addresses = config.policy.portal.iter().map(|listen| match listen {
-        Listen::Address(address) => address.port(),
-        Listen::Systemd(_) => 80,
-    });
-    addresses.min().unwrap_or(80)
-}
-
 async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {
     // A code of an earlier start may have been read by someone; only the newest opens the box.
     store.codes().revoke(Purpose::FirstSignIn).await?;
     let code = web::staff::one_time_code(&store.codes(), key, Purpose::FirstSignIn, FIRST_CODE_MS).await;
     code.map_err(|refusal| anyhow::anyhow!("{}", refusal.0.title))
-}
-
-/// The address of the pages as people reach them, without a path.
-fn base_url(config: &Config, name: Option<&str>) -> String {
-    if let Some(address) = config.https.listen.first() {
-        let port = if let Listen::Address(address) = address { address.port() } else { 443 };
-        let name = config.https.name.as_deref().or(name).unwrap_or("localhost");
-        return if port == 443 { format!("https://{name}") } else { format!("https://{name}:{port}") };
-    }
-    match config.http.listen.first() {
-        Some(Listen::Address(address)) => format!("http://{address}"),
-        _ => "http://localhost".into(),
-    }
 }
 
 /// Heard from this call on, also while the hub is still starting.
@@ -563,38 +362,4 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[tokio::test]
-    async fn whose_session_it_is_is_known_while_it_lives_though_its_path_is_dead() {
-        let (task, room, _effects) = room::open(appliance_core::room::Room::default());
-        tokio::spawn(task.run());
-        let owners = web::media::Owners::default();
-        let source = classroom_protocol::SourceId::room();
-        let [viewer, publisher] = [(); 2].map(|()| media::SessionId::random().unwrap());
-        for session in [viewer, publisher] {
-            owners.set(session, source.clone(), "display 1".into());
-        }
-        let (tell, events) = mpsc::channel(8);
-        tell.send(MediaEvent::ViewerDown { source: source.clone(), session: viewer }).await.unwrap();
-        tell.send(MediaEvent::SourceDown { source: source.clone(), session: publisher }).await.unwrap();
-        drop(tell);
-        follow_media(events, room.clone(), owners.clone()).await;
-        for session in [viewer, publisher] {
-            assert!(owners.check(session, &source, "display 1").is_ok(), "it may restart ICE and leave");
-        }
-        let (tell, events) = mpsc::channel(8);
-        tell.send(MediaEvent::Ended { session: viewer }).await.unwrap();
-        tell.send(MediaEvent::Ended { session: publisher }).await.unwrap();
-        drop(tell);
-        follow_media(events, room, owners.clone()).await;
-        for session in [viewer, publisher] {
-            assert!(owners.check(session, &source, "display 1").is_err());
-        }
-    }
 }

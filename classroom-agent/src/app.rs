@@ -294,7 +294,7 @@ async fn first(shared: &Shared, identity: &Identity, places: &[SocketAddr], room
 async fn sync(shared: &Shared, link: &Link, contact: Contact) -> Result<(), LinkError> {
     let body = {
         let state = shared.lock();
-        let orders = if state.signed { state.orders.version } else { 0 };
+        let orders = if state.signed() { state.orders.version } else { 0 };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let spool = &state.spool;
         let waiting = u64::try_from(spool.len()).unwrap_or(u64::MAX);

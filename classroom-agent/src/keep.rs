@@ -78,7 +78,7 @@ impl Keep {
 
     /// Nothing of the enrolment is left. The identity goes first: without it nothing else counts.
     pub(crate) fn forget(&self) -> Result<()> {
-        for name in [IDENTITY, SEALS, crate::spool::FILE].into_iter().chain(ORDERS) {
+        for name in [IDENTITY, SEALS, crate::spool::FILE, crate::spool::ASIDE].into_iter().chain(ORDERS) {
             match fs::remove_file(self.path(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context(name),
                 _ => {}

@@ -206,7 +206,7 @@ fn top(w: &mut Writer, state: &State) {
     };
     let met = w.filled(key, &[("time", &state.met_at.map(time).unwrap_or_default())]);
     w.paragraph(class, &met);
-    if !state.signed {
+    if !state.signed() {
         let text = safe(w.t("agent.standard"));
         w.paragraph("warning", &text);
     }
@@ -251,7 +251,7 @@ fn applies(w: &mut Writer, state: &State) {
     w.end();
     w.heading("agent.hours");
     if state.orders.guardian.is_empty() {
-        let text = safe(w.t(if state.signed { "agent.hours.none" } else { "agent.hours.unknown" }));
+        let text = safe(w.t(if state.signed() { "agent.hours.none" } else { "agent.hours.unknown" }));
         w.paragraph("small", &text);
     } else {
         let hours: Vec<String> = state.orders.guardian.iter().map(|window| hours(w, window)).collect();

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// Name in the agent's folder.
 pub(crate) const FILE: &str = "records.jsonl";
+/// What it was when it could not be read, beside it.
+pub(crate) const ASIDE: &str = "records.damaged";
 /// Numbers begin below this, so that a program that reads them as floating point keeps each apart.
 const NUMBERS: u64 = 1 << 52;
 
@@ -26,6 +28,16 @@ struct Head {
     /// Time of the newest record of use that was ever dropped; 0 if none was. Lost refusals leave the minutes whole.
     #[serde(default)]
     dropped_at: Millis,
+}
+
+impl Head {
+    /// This record had to go.
+    fn drops(&mut self, gone: &Report) {
+        self.dropped += 1;
+        if Shelf::of(&gone.fact) == Shelf::Minutes {
+            self.dropped_at = self.dropped_at.max(gone.at);
+        }
+    }
 }
 
 /// The records. What of them goes when there is no room says [`Shelf`].
@@ -63,7 +75,7 @@ impl Spool {
         let mut waiting = Waiting::default();
         for line in lines {
             match serde_json::from_str::<Report>(line) {
-                Ok(report) => drop(waiting.push(report)),
+                Ok(report) => waiting.push(report).into_iter().for_each(|gone| head.drops(&gone)),
                 Err(_) if !line.ends_with('\n') => {}
                 Err(_) => lost += 1,
             }
@@ -71,7 +83,7 @@ impl Spool {
         if gone {
             tracing::error!(path = %path.display(), "the file of the records is gone; the box is told");
         } else if lost > 0 {
-            let aside = path.with_extension("damaged");
+            let aside = path.with_file_name(ASIDE);
             tracing::error!(lines = lost, kept = %aside.display(), "records that can't be read; the box is told");
             fs::copy(path, aside)?;
         }
@@ -92,10 +104,7 @@ impl Spool {
         let mut line = serde_json::to_vec(&report)?;
         line.push(b'\n');
         if let Some(gone) = self.waiting.push(report) {
-            self.head.dropped += 1;
-            if Shelf::of(&gone.fact) == Shelf::Minutes {
-                self.head.dropped_at = self.head.dropped_at.max(gone.at);
-            }
+            self.head.drops(&gone);
             return self.rewrite();
         }
         let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
@@ -238,7 +247,7 @@ mod tests {
         let spool = damage(2);
         let left = vec![told[0].clone(), told[2].clone()];
         assert_eq!((spool.batch(9), spool.dropped(), spool.dropped_at() > 5), (left, 1, true));
-        assert_eq!(fs::read_to_string(path.with_extension("damaged")).unwrap().lines().nth(2), Some("\0\0\0"));
+        assert_eq!(fs::read_to_string(path.with_file_name(ASIDE)).unwrap().lines().nth(2), Some("\0\0\0"));
         let mut spool = damage(0);
         spool.done(&told).unwrap();
         spool.push(report).unwrap();

@@ -62,9 +62,8 @@ pub(crate) struct State {
     pub(crate) identity: Identity,
     pub(crate) orders: Orders,
     pub(crate) policy: Policy,
-    /// The orders are the box's; else nothing opens until the box brings them again.
-    pub(crate) signed: bool,
-    /// As the box signed them: files that are damaged while the agent runs are written anew.
+    /// The orders as the box signed them: files that are damaged while the agent runs are written anew. With none nothing
+    /// opens until the box brings them again.
     kept: Option<Signed>,
     pub(crate) situation: Situation,
     pub(crate) spool: Spool,
@@ -119,7 +118,6 @@ impl State {
             identity,
             orders,
             policy,
-            signed: kept.is_some(),
             kept,
             situation: Situation::unknown(),
             spool,
@@ -300,6 +298,11 @@ impl State {
         self.look_again();
     }
 
+    /// Whether the orders are the box's.
+    pub(crate) fn signed(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// Takes new orders, if they are good: signed by the box, for this device, not older than before.
     ///
     /// # Errors
@@ -312,8 +315,7 @@ impl State {
             self.keep.save_identity(&self.identity)?;
         }
         tracing::info!(version = orders.version, revision = orders.document.revision, "new orders");
-        (self.orders, self.policy, self.signed) = (orders, policy, true);
-        self.kept = Some(signed.clone());
+        (self.orders, self.policy, self.kept) = (orders, policy, Some(signed.clone()));
         self.look_again();
         Ok(())
     }
@@ -486,7 +488,7 @@ mod tests {
             damage.map_or_else(|| fs::remove_file(&file), |text| fs::write(&file, text)).unwrap();
             let mut again = start(folder.path());
             assert_eq!(rule(&mut again, "adl.edu.tw"), "R-POL-12", "the guardian's hours go on without {name}");
-            assert!(again.signed && told(&again) == ["orders"], "{:?}", again.told);
+            assert!(again.signed() && told(&again) == ["orders"], "{:?}", again.told);
         }
         for name in ["orders.json", "orders.copy.json"] {
             fs::remove_file(keep.path(name)).unwrap();
@@ -504,7 +506,7 @@ mod tests {
             fs::remove_file(keep.path(name)).unwrap();
         }
         let mut state = start(folder.path());
-        assert!(!state.signed && told(&state) == ["orders"]);
+        assert!(!state.signed() && told(&state) == ["orders"]);
         for name in ["adl.edu.tw", "example.com", "www.roblox.com"] {
             assert_eq!(rule(&mut state, name), "R-POL-2", "{name}");
         }

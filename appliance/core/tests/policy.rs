@@ -324,7 +324,7 @@ fn contradictions_are_told_with_their_place_and_mend() {
         let mut document = good.clone();
         change(&mut document);
         let found = validate(&document);
-        let told = found.iter().any(|one| one.path.starts_with(path) && one.reason.contains(word));
+        let told = found.iter().any(|one| one.path.starts_with(path) && one.words(Lang::En).contains(word));
         assert!(told, "case {at}: expected {path}: {word}; found {found:?}");
         for one in &found {
             let [zh, en] = [Lang::ZhHantTw, Lang::En].map(|lang| one.told(lang));

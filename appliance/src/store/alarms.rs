@@ -56,14 +56,18 @@ fn list(db: &Connection, since: Millis, most: u32) -> Result<Vec<Alarm>, StoreEr
          WHERE told.kind IN ('reported-site', 'tampered') AND told.recorded_at >= ?1
          ORDER BY told.recorded_at DESC, told.seq DESC LIMIT ?2",
     )?;
-    let found = query.query_map(params![since, most], alarm)?;
-    Ok(found.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+    let found = query.query_map(params![since, most], alarm)?.collect::<Result<Vec<_>, _>>()?;
+    Ok(found.into_iter().flatten().collect())
 }
 
+/// None, and a line in the log, for what a later program has written.
 fn alarm(row: &Row<'_>) -> rusqlite::Result<Option<Alarm>> {
-    let (kind, place): (String, String) = (row.get(3)?, row.get(5)?);
-    let fact = Kind::parse(&kind).and_then(|kind| Fact::of(kind, None, None, row.get(4).ok()?, None, None));
-    let (Some(fact), Some(place)) = (fact, Place::parse(&place)) else { return Ok(None) };
+    let (kind, object, place): (String, Option<String>, String) = (row.get(3)?, row.get(4)?, row.get(5)?);
+    let fact = Kind::parse(&kind).and_then(|kind| Fact::of(kind, None, None, object, None, None));
+    let (Some(fact), Some(place)) = (fact, Place::parse(&place)) else {
+        tracing::error!(kind, place, "an alarm that this program does not know");
+        return Ok(None);
+    };
     let seen: Option<Millis> = row.get(11)?;
     Ok(Some(Alarm {
         id: row.get(0)?,

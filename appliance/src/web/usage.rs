@@ -159,7 +159,8 @@ pub async fn refused(
         at: one.at,
         status: one.refused.status,
         reason: one.refused.reason,
-        statement: serde_json::from_slice(&one.refused.body).unwrap_or_default(),
+        statement: serde_json::from_slice(&one.refused.body)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&one.refused.body).into_owned().into()),
     });
     Ok(axum::Json(RefusedPage { refused: refused.collect(), next }))
 }

@@ -1,11 +1,12 @@
 //! The policy document and the snapshot: whatever is read can be judged, and decided with when it is good.
 #![no_main]
 
+use classroom_protocol::catalogue::Lang;
 use appliance_core::policy::{Context, Document, Marks, Place, Policy, Query, Snapshot, Surroundings, decide, validate};
 
 fn ask(document: Document, name: &str) {
     for found in validate(&document) {
-        assert!(!found.path.is_empty() && !found.reason.is_empty());
+        assert!(!found.path.is_empty() && !found.words(Lang::En).is_empty());
     }
     let Ok(policy) = Policy::new(document) else { return };
     for place in [Place::School, Place::Home] {

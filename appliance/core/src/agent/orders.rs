@@ -91,10 +91,7 @@ pub fn accept(text: &str, device: &str, newest: u64) -> Result<(Orders, Policy),
     if orders.version < newest {
         return Err(Refused::Older(orders.version, newest));
     }
-    match Policy::new(orders.document.clone()) {
-        Ok(policy) => Ok((orders, policy)),
-        Err(found) => Err(Refused::Contradiction(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
-    }
+    ready(orders)
 }
 
 /// What applies while no orders can be read: the document that comes with the program, for a device of which nothing is
@@ -116,9 +113,14 @@ pub fn unreadable(device: &str) -> Result<(Orders, Policy), Refused> {
         exceptions: vec![],
         end_programs: false,
         home_addresses: vec![],
-        document: document.clone(),
+        document,
     };
-    match Policy::new(document) {
+    ready(orders)
+}
+
+/// Orders with their rules made ready for deciding.
+fn ready(orders: Orders) -> Result<(Orders, Policy), Refused> {
+    match Policy::new(orders.document.clone()) {
         Ok(policy) => Ok((orders, policy)),
         Err(found) => Err(Refused::Contradiction(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
     }

@@ -177,12 +177,6 @@ pub fn quality(bandwidths: &[u64], most: u64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn a_web_page_does_not_replace_a_video() {
-        assert!(!may_replace("video/mp4", "text/html; charset=utf-8") && !may_replace("application/pdf", "Text/HTML"));
-        assert!(may_replace("video/mp4", "application/octet-stream") && may_replace("text/html", "text/html"));
-    }
-
     use super::*;
 
     #[test]
@@ -194,6 +188,12 @@ mod tests {
         assert_eq!(of("image/svg+xml", "a.svg"), Kind::File);
         assert_eq!(of("text/html", "video.mp4"), Kind::File, "an error page is no video");
         assert_eq!(media_type(".mp4"), "application/octet-stream");
+    }
+
+    #[test]
+    fn a_web_page_does_not_replace_a_video() {
+        assert!(!may_replace("video/mp4", "text/html; charset=utf-8") && !may_replace("application/pdf", "Text/HTML"));
+        assert!(may_replace("video/mp4", "application/octet-stream") && may_replace("text/html", "text/html"));
     }
 
     #[test]

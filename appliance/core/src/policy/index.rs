@@ -38,16 +38,13 @@ impl Marks {
     }
 }
 
-/// Names of the document.
-type Names = BTreeMap<Box<str>, Marks>;
-
 /// A document that was found free of contradictions, ready to decide with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     document: Document,
     bits: BTreeMap<String, Marks>,
-    hosts: Names,
-    apps: Names,
+    hosts: BTreeMap<Box<str>, Marks>,
+    apps: BTreeMap<Box<str>, Marks>,
     silent: Marks,
     own: BTreeSet<Box<str>>,
     /// What each rule is about, as bits; none for rules about something else.
@@ -67,7 +64,7 @@ impl Policy {
         let ids = document.bundles.keys().chain(document.categories.keys());
         let bits: BTreeMap<String, Marks> = ids.enumerate().map(|(at, id)| (id.clone(), Marks::bit(at))).collect();
         let mark = |id: &str| bits.get(id).copied().unwrap_or_default();
-        let (mut hosts, mut apps) = (Names::default(), Names::default());
+        let (mut hosts, mut apps): (BTreeMap<Box<str>, Marks>, BTreeMap<Box<str>, Marks>) = Default::default();
         let mut add = |id: &str, of: &[String], programs: &[String]| {
             // The names were checked by `validate`.
             for host in of.iter().filter_map(|host| hosts::host_name(host).ok()) {

@@ -20,8 +20,6 @@ const PROGRAM: usize = 200;
 pub struct Contradiction {
     /// Where: `rules[3].about`.
     pub path: String,
-    /// What is wrong and how to mend it, in English: for logs.
-    pub reason: String,
     key: &'static str,
     values: Values,
     host: Option<BadHost>,
@@ -31,14 +29,8 @@ pub struct Contradiction {
 type Values = Vec<(&'static str, String)>;
 
 impl Contradiction {
-    fn new(path: String, key: &'static str, values: Values, host: Option<BadHost>) -> Self {
-        let mut new = Self { path, reason: String::new(), key, values, host };
-        new.reason = new.words(Lang::En);
-        new
-    }
-
     /// What is wrong and how to mend it.
-    fn words(&self, lang: Lang) -> String {
+    pub fn words(&self, lang: Lang) -> String {
         let mut values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         values.extend(self.host.map(|host| ("why", text(lang, host.key()))));
         fill(lang, self.key, &values)
@@ -50,9 +42,10 @@ impl Contradiction {
     }
 }
 
+/// In English, for logs.
 impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.reason)
+        f.write_str(&self.told(Lang::En))
     }
 }
 
@@ -86,12 +79,12 @@ struct Found(Vec<Contradiction>);
 
 impl Found {
     fn add<const N: usize>(&mut self, path: impl Into<String>, key: &'static str, values: [(&'static str, String); N]) {
-        self.0.push(Contradiction::new(path.into(), key, values.into(), None));
+        self.0.push(Contradiction { path: path.into(), key, values: values.into(), host: None });
     }
 
     fn add_host(&mut self, path: impl Into<String>, name: &str, why: BadHost) {
         let values = vec![("name", name.to_owned())];
-        self.0.push(Contradiction::new(path.into(), "policy.doc.bad-host", values, Some(why)));
+        self.0.push(Contradiction { path: path.into(), key: "policy.doc.bad-host", values, host: Some(why) });
     }
 }
 
