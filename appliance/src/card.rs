@@ -13,6 +13,7 @@ use toml::{Table, Value};
 
 use crate::{config::Config, tls::Certificate};
 
+mod parts;
 pub mod rules;
 
 /// Name of the file on the card.
@@ -84,12 +85,14 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
         Err(error) => return without(say("console.card-missing", &error.to_string())),
     };
     // Read on its own first, so that the lines are those of the card.
-    let card = match read(&text) {
+    let mut card = match read(&text) {
         Ok(card) => card,
         Err(reason) => return without(say("console.card-wrong", &reason)),
     };
+    let mut wrong = parts::without_own(&mut card, base, lang);
     let mut table = merged(base.clone(), card.clone());
-    let notice = match https(&mut table, &card, folder, into) {
+    wrong.extend(parts::files(&mut table, &card, base, folder, into));
+    let pages = match https(&mut table, &card, folder, into) {
         Ok(true) => None,
         Ok(false) => {
             close_homes(&mut table);
@@ -104,11 +107,13 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
             say("console.card-certificate", &reason)
         }
     };
-    let whole = toml::to_string(&table).map_err(|error| error.to_string());
-    match whole.and_then(|whole| Config::parse(&whole, Path::new(FILE)).map_err(|error| error.to_string())) {
-        Ok(_) => Settled { table, notice },
-        Err(reason) => without(say("console.card-wrong", &reason)),
+    match parts::usable(&mut table, base, lang) {
+        Ok(more) => wrong.extend(more),
+        Err(reason) => return without(say("console.card-wrong", &reason)),
     }
+    let parts = if wrong.is_empty() { None } else { say("console.card-parts", &wrong.join("; ")) };
+    let notice = pages.into_iter().chain(parts).reduce(|pages, parts| format!("{pages} {parts}"));
+    Settled { table, notice }
 }
 
 /// Tables are laid over each other key by key, everything else is replaced.
@@ -248,6 +253,83 @@ mod tests {
                 let (config, notice) = Card::new(Some(&text)).with_certificate().settle();
                 assert_eq!((config.home.listen.len(), notice.as_str()), (1, ""));
             }
+        }
+    }
+
+    const PAGES: &str = "[room]\nname = \"五年三班\"\n[https]\ncertificate = \"room.pem\"\nkey = \"room.key\"\n";
+
+    #[test]
+    fn the_files_that_a_card_names_are_brought_to_where_the_hub_may_read_them() {
+        let text = format!(
+            "{PAGES}[home]\nlisten = [\"127.0.0.1:8444\"]\nrelays = [\"turn:gw.school.example:3478\"]\n\
+             secret_file = \"turn.secret\"\n[metrics]\nbearer_file = \"metrics.token\"\n[upstream]\n\
+             lrs = \"https://lrs.school.example/xapi\"\nhome_page = \"https://www.school.example/{{semester}}\"\n\
+             credentials_file = \"lrs.secret\"\nca_file = \"room.pem\"\nvocabulary_file = \"xapi.json\"\n"
+        );
+        let card = Card::new(Some(&text)).with_certificate();
+        let put = |name: &str, text: &str| fs::write(card.0.path().join("card").join(name), text).unwrap();
+        put("turn.secret", "0123456789abcdef\n");
+        put("metrics.token", "fedcba9876543210\n");
+        put("lrs.secret", "box501:a secret\n");
+        put("xapi.json", appliance_core::usage::xapi::DEFAULT);
+        let (config, notice) = card.settle();
+        assert_eq!(notice, "");
+        let into = |name: &str| Some(card.0.path().join("into").join(name));
+        assert_eq!((&config.home.secret_file, config.home.listen.len()), (&into("home.secret_file"), 1));
+        assert_eq!(config.metrics.bearer_file, into("metrics.bearer_file"));
+        let of = &config.upstream;
+        assert_eq!(
+            (&of.credentials_file, &of.ca_file),
+            (&into("upstream.credentials_file"), &into("upstream.ca_file"))
+        );
+        assert_eq!(of.vocabulary_file, into("upstream.vocabulary_file"));
+        for (file, damage, says) in [
+            ("turn.secret", Some("short\n"), "[home] secret_file"),
+            ("metrics.token", None, "[metrics] bearer_file: metrics.token"),
+            ("lrs.secret", Some("no colon\n"), "[upstream] credentials_file"),
+            ("room.pem", None, "[upstream] ca_file: room.pem"),
+            ("xapi.json", Some("{}"), "[upstream] vocabulary_file"),
+        ] {
+            let path = card.0.path().join("card").join(file);
+            let good = fs::read(&path).unwrap();
+            damage.map_or_else(|| fs::remove_file(&path), |text| fs::write(&path, text)).unwrap();
+            let (config, notice) = card.settle();
+            assert!(notice.contains(says), "{file}: {notice:?}");
+            assert_eq!(config.room.name, "五年三班");
+            let gone = [
+                config.home.secret_file.is_none(),
+                config.metrics.bearer_file.is_none(),
+                config.upstream.lrs.is_none(),
+            ];
+            let of = ["[home]", "[metrics]", "[upstream]"];
+            // Without the certificate there is no door for homes either, but what is not wrong with [home] stays.
+            assert_eq!(gone, of.map(|section| says.starts_with(section)), "{file}: its section and no other");
+            fs::write(&path, good).unwrap();
+        }
+        assert_eq!(card.settle().1, "");
+    }
+
+    #[test]
+    fn what_is_the_boxs_own_is_told_and_the_rest_of_the_card_counts() {
+        for (more, says) in [
+            ("[store]\npath = \"/boot/card\"\n", "[store] path: the box sees to that itself"),
+            ("[media]\nudp = \"0.0.0.0:1\"\n", "[media] udp"),
+            ("[resolver]\nlisten = [\"0.0.0.0:53\"]\n", "[resolver] listen"),
+            ("[agents]\nlisten = [\"[::]:444\"]\n", "[agents] listen: write a port from 1024 on"),
+            ("[home]\nurl = \"room501\"\n", "[home] url: \"room501\" is no address for a link"),
+            ("[limits]\nstudents = 200\n", "[limits] students"),
+        ] {
+            let (config, notice) = Card::new(Some(&format!("{PAGES}{more}"))).with_certificate().settle();
+            assert!(notice.contains(says), "{more:?} gave {notice:?}");
+            assert_eq!((config.room.name.as_str(), config.https.listen.len()), ("五年三班", 1), "{more:?}");
+            assert_eq!((config.store, config.media.udp.to_string()), (Default::default(), "systemd:media".into()));
+            assert!(config.agents.listen.is_empty() && config.home.url.is_none());
+        }
+        for listen in ["[::]:443", "systemd:https"] {
+            let card = PAGES.replace("[https]\n", &format!("[https]\nlisten = [\"{listen}\"]\n"));
+            let (config, notice) = Card::new(Some(&card)).with_certificate().settle();
+            assert_eq!(notice.is_empty(), listen.starts_with("systemd"), "{notice}");
+            assert_eq!(config.https.listen, ["systemd:https".parse().unwrap()], "the pages are open all the same");
         }
     }
 

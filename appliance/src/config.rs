@@ -432,6 +432,16 @@ impl<'de> Deserialize<'de> for Listen {
     }
 }
 
+impl Listen {
+    /// The port; none for a socket that systemd hands over.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Address(address) => Some(address.port()),
+            Self::Systemd(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

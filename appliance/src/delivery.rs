@@ -48,6 +48,23 @@ pub struct DeliveryStats {
     pub refused_all: AtomicU64,
 }
 
+/// Who talks to the store, and in which words; none when there is no store.
+///
+/// # Errors
+/// A file that can't be read or used, with the key that names it.
+pub fn means(config: &Upstream) -> anyhow::Result<Option<(Client, Vocabulary)>> {
+    let Some(lrs) = &config.lrs else { return Ok(None) };
+    let client = Client::new(lrs, config.credentials_file.as_deref(), config.ca_file.as_deref())?;
+    let vocabulary = match &config.vocabulary_file {
+        None => Vocabulary::parse(xapi::DEFAULT).context("the vocabulary that the box brings")?,
+        Some(path) => {
+            let named = || format!("[upstream] vocabulary_file {}", path.display());
+            Vocabulary::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)?
+        }
+    };
+    Ok(Some((client, vocabulary)))
+}
+
 /// All that a delivery needs.
 pub struct Deliverer {
     outbox: Outbox,
@@ -78,14 +95,8 @@ impl Deliverer {
         key: Arc<SchoolKey>,
         stats: Arc<DeliveryStats>,
     ) -> anyhow::Result<Option<Self>> {
-        let (Some(lrs), Some(home_page)) = (&config.lrs, &config.home_page) else { return Ok(None) };
-        let client = Client::new(lrs, config.credentials_file.as_deref(), config.ca_file.as_deref())?;
-        let vocabulary = match &config.vocabulary_file {
-            None => Vocabulary::parse(xapi::DEFAULT).context("the vocabulary that the box brings")?,
-            Some(path) => {
-                let named = || format!("[upstream] vocabulary_file {}", path.display());
-                Vocabulary::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)?
-            }
+        let (Some((client, vocabulary)), Some(home_page)) = (means(config)?, &config.home_page) else {
+            return Ok(None);
         };
         let when = match config.when {
             DeliverWhen::Always => When::Always,

@@ -40,7 +40,7 @@ pub(super) fn own_names(config: &Config, certificate: Option<Arc<Certificate>>) 
 /// The address of the pages as people reach them, without a path.
 pub(super) fn base_url(config: &Config, name: Option<&str>) -> String {
     if let Some(address) = config.https.listen.first() {
-        let port = if let Listen::Address(address) = address { address.port() } else { 443 };
+        let port = address.port().unwrap_or(443);
         let name = config.https.name.as_deref().or(name).unwrap_or("localhost");
         return if port == 443 { format!("https://{name}") } else { format!("https://{name}:{port}") };
     }
@@ -52,11 +52,7 @@ pub(super) fn base_url(config: &Config, name: Option<&str>) -> String {
 
 /// The port that refused hosts lead to.
 pub(super) fn portal_port(config: &Config) -> u16 {
-    let addresses = config.policy.portal.iter().map(|listen| match listen {
-        Listen::Address(address) => address.port(),
-        Listen::Systemd(_) => 80,
-    });
-    addresses.min().unwrap_or(80)
+    config.policy.portal.iter().map(|listen| listen.port().unwrap_or(80)).min().unwrap_or(80)
 }
 
 /// Where a media socket comes from.

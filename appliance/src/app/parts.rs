@@ -56,12 +56,7 @@ pub(super) fn parts(
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
-    let ops_token = config.metrics.bearer_file.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path).with_context(|| format!("metrics.bearer_file {}", path.display()))?;
-        let token = text.lines().next().unwrap_or_default().trim().to_owned();
-        anyhow::ensure!(token.len() >= 16, "metrics.bearer_file {}: the token needs 16 characters", path.display());
-        Ok(token)
-    });
+    let ops_token = web::metrics::bearer(config.metrics.bearer_file.as_deref())?;
     let idle = config.limits.idle();
     let accounts = store.accounts();
     let gate = web::gate::Gate::new(
@@ -71,7 +66,7 @@ pub(super) fn parts(
         store.panels(),
         store.sources(),
         store.agents(),
-        ops_token.transpose()?,
+        ops_token,
         idle,
         presence.clone(),
     );

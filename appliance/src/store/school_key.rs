@@ -27,7 +27,7 @@ impl SchoolKeys {
     /// # Errors
     /// As all of the store.
     pub async fn noted(&self) -> Result<NotedKey, StoreError> {
-        self.0.read(|db| noted(db)).await
+        self.0.read(noted).await
     }
 
     /// This is the school's key from now on.

@@ -347,7 +347,7 @@ async fn the_record_of_network_access_is_read_by_day_device_and_page() {
     let record = opened.store.access();
     let line = |n: u64| AccessLine {
         at: NOW + n * HOUR,
-        device: (n % 2 == 0).then(|| "ABCDEFGH".to_owned()),
+        device: n.is_multiple_of(2).then(|| "ABCDEFGH".to_owned()),
         address: "10.1.2.3".into(),
         lesson: None,
         name: format!("site-{n}.example"),

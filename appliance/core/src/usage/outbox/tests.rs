@@ -1,5 +1,5 @@
 //! Deliveries in virtual time, against an upstream that has its moods.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
