@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, sync::Arc};
 use appliance_core::{
     agent::{Contact, by_network, programs_now},
     calendar,
-    policy::{Decision, Window, overview},
+    policy::{Decision, Policy, Window, overview},
 };
 use axum::{
     Router,
@@ -142,17 +142,18 @@ impl Writer {
         self.add("</tr></thead><tbody>");
     }
 
-    fn row(&mut self, name: &str, decision: &Decision, note: &str) {
+    fn row(&mut self, policy: &Policy, name: &str, decision: &Decision, note: &str) {
         let (class, sign, word) = if decision.allow { ("yes", "✓", "agent.yes") } else { ("no", "✕", "agent.no") };
         let (word, reason, changer) = (self.t(word), self.t(decision.reason.key()), self.t(decision.changer.key()));
         let until = decision.until.map(|at| self.filled("agent.until", &[("time", &time(at))]));
         let _ = write!(
             self.out,
-            "<tr><th scope=\"row\">{}{}</th><td class=\"{class}\"><span aria-hidden=\"true\">{sign}</span> {} {}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><th scope=\"row\">{}{}</th><td class=\"{class}\"><span aria-hidden=\"true\">{sign}</span> {} {}</td><td>{}<br><small>{}</small></td><td>{}</td><td>{}</td></tr>",
             safe(name),
             if note.is_empty() { String::new() } else { format!("<br><small>{}</small>", safe(note)) },
             safe(word),
             until.unwrap_or_default(),
+            safe(policy.clause(&decision.rule)),
             decision.rule,
             safe(reason),
             safe(changer),
@@ -246,7 +247,7 @@ fn applies(w: &mut Writer, state: &State) {
     rows.push((w.t("agent.programs").to_owned(), programs_now(&state.policy, &context, now)));
     w.head(&["agent.what", "agent.may", "agent.rule", "agent.why", "agent.who"]);
     for (name, decision) in &rows {
-        w.row(name, decision, "");
+        w.row(&state.policy, name, decision, "");
     }
     w.end();
     w.heading("agent.hours");
@@ -279,7 +280,7 @@ fn refused(w: &mut Writer, state: &State) {
     for refusal in state.refusals.iter().rev() {
         let ended = if refusal.ended { w.t("agent.refused.ended") } else { "" };
         let note = format!("{} {ended}", time(refusal.at));
-        w.row(&refusal.name, &refusal.decision, &note);
+        w.row(&state.policy, &refusal.name, &refusal.decision, &note);
     }
     w.end();
 }

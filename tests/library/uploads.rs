@@ -80,6 +80,8 @@ async fn limits_are_told_with_their_mend() -> Result<()> {
         let refused = wait_for("the refusal", Duration::from_secs(10), async || upload(&room, query, "x".into()).await);
         assert_eq!(refused.await?.code()?, ProblemCode::BadInput, "{query}");
     }
+    let empty = upload(&room, "name=a.mp4", "".into()).await?.problem()?;
+    assert_eq!((empty.code, empty.field.as_deref()), (ProblemCode::BadInput, Some("file")));
     let long = format!("name=a.mp4&title={}", "%E9%95%B7".repeat(200));
     assert_eq!(upload(&room, &long, "x".into()).await?.problem()?.field.as_deref(), Some("title"));
     Ok(())

@@ -60,24 +60,31 @@ fn joins(c: char) -> bool {
     matches!(c, '\u{620}'..='\u{109f}')
 }
 
-/// Whether a text has characters that no name has: controls, and those that are not seen. Joiners are well between parts of
-/// an emoji and between letters of scripts that need them.
-pub fn has_unseen(text: &str) -> bool {
-    let mut before = None;
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
+/// The characters of a text, and of each whether no name has it: a control, or one that is not seen. Joiners are well between
+/// parts of an emoji and between letters of scripts that need them.
+fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let (mut before, mut rest) = (None, text.chars());
+    std::iter::from_fn(move || {
+        let c = rest.next()?;
         let neighbours = before.zip(rest.clone().next());
         let meant = match c {
             JOINER => neighbours.is_some_and(|(a, b)| pictorial(a) && pictorial(b) || joins(a) && joins(b)),
             NON_JOINER => neighbours.is_some_and(|(a, b)| joins(a) && joins(b)),
             _ => false,
         };
-        if !meant && (c.is_control() || UNSEEN.iter().any(|range| range.contains(&c))) {
-            return true;
-        }
         before = Some(c);
-    }
-    false
+        Some((c, !meant && (c.is_control() || UNSEEN.iter().any(|range| range.contains(&c)))))
+    })
+}
+
+/// Whether a text has characters that no name has: controls, and those that are not seen.
+pub fn has_unseen(text: &str) -> bool {
+    judged(text).any(|(_, unseen)| unseen)
+}
+
+/// A text without the characters that no name has.
+pub fn without_unseen(text: &str) -> String {
+    judged(text).filter(|(_, unseen)| !unseen).map(|(c, _)| c).collect()
 }
 
 /// Whether anything of a text is seen when it stands alone.

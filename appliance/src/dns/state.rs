@@ -90,6 +90,11 @@ impl Rules {
         decide(&self.policy, &Query::Host { name, listed: self.listed(name) }, &self.around.class(), now)
     }
 
+    /// The clause that a rule follows, for people.
+    pub fn clause(&self, rule: &RuleId) -> String {
+        self.policy.clause(rule).to_owned()
+    }
+
     /// Whether a teacher's permit opens this for the class.
     ///
     /// # Errors

@@ -373,6 +373,7 @@ pub async fn upload(
             let chunk = match next.map_err(|_| Problem::new(ProblemCode::BadInput).field("body"))? {
                 Some(Ok(chunk)) => chunk,
                 Some(Err(_)) => return Err(Problem::new(ProblemCode::BadInput).field("body").into()),
+                None if upload.bytes() == 0 => return Err(Problem::new(ProblemCode::BadInput).field("file").into()),
                 None => return Ok(()),
             };
             if upload.bytes() + chunk.len() as u64 > most {

@@ -121,7 +121,8 @@ pub async fn why(
         Of::Me => rules.decide(&host, peer.0, now).decision,
         Of::Class => rules.decide_for_class(&host, now),
     };
-    Ok(fresh(axum::Json(Why { host, decision })))
+    let clause = rules.clause(&decision.rule);
+    Ok(fresh(axum::Json(Why { host, decision, clause })))
 }
 
 /// `GET /api/policy/mine`: what was refused to the asker's device lately.

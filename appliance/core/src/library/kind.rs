@@ -151,11 +151,13 @@ pub fn title(text: &str) -> Option<String> {
     crate::names::name(text, NAME_CHARS)
 }
 
-/// A file's name from what a browser or an address gave: the last part, without what a file system or a header minds.
+/// A file's name from what a browser or an address gave: the last part, without what a file system or a header minds, or
+/// what would show its ending where it is not.
 pub fn file_name(text: &str) -> String {
     let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
     let mild = |c: char| if c.is_control() || "\"<>:|?*%#;&".contains(c) { '_' } else { c };
     let name: String = last.trim().trim_start_matches('.').chars().map(mild).collect();
+    let name = crate::names::without_unseen(&name);
     let count = name.chars().count();
     // The end says what it is, so a long name is cut in front of it.
     let end = ending(&name).map_or(0, |end| end.len() + 1);
@@ -165,7 +167,7 @@ pub fn file_name(text: &str) -> String {
     } else {
         name
     };
-    if name.is_empty() { "file".to_owned() } else { name }
+    if crate::names::is_seen(&name) { name } else { "file".to_owned() }
 }
 
 /// Which of several qualities is kept: the best that needs no more than `most` bits a second, else the thinnest. One is
@@ -213,6 +215,8 @@ mod tests {
         assert_eq!(file_name("C:\\x\\第三課 分數.mp4"), "第三課 分數.mp4");
         assert_eq!(file_name("a\"\r\nX: y.mp4"), "a___X_ y.mp4");
         assert_eq!(file_name("..."), "file");
+        assert_eq!(file_name("\u{200b}\u{2800}"), "file");
+        assert_eq!(file_name("report\u{202e}4pm.exe"), "report4pm.exe", "shown as report exe.mp4 before");
         let long = file_name(&format!("{}.mp4", "長".repeat(300)));
         assert!(long.chars().count() == NAME_CHARS && long.ends_with(".mp4"));
         assert_eq!(title(" a "), Some("a".into()));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use classroom_protocol::policy::{Document, Subject, System};
+use classroom_protocol::policy::{Document, RuleId, Subject, System};
 
 use super::{Contradiction, hosts, validate};
 
@@ -102,6 +102,11 @@ impl Policy {
     /// The document.
     pub fn document(&self) -> &Document {
         &self.document
+    }
+
+    /// The clause of 附件1 that a rule follows; empty for a rule that is not in the document.
+    pub fn clause(&self, id: &RuleId) -> &str {
+        self.document.rules.iter().find(|rule| rule.id == *id).map_or("", |rule| &rule.clause)
     }
 
     /// The mark of a bundle or a category; none has the unknown one.

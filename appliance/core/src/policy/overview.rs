@@ -2,7 +2,7 @@
 
 use classroom_protocol::{
     Millis,
-    policy::{Action, Lifter, Names, Place, PolicyKind, PolicyRow, Subject},
+    policy::{Action, Decision, Lifter, Names, Place, PolicyKind, PolicyRow, Subject},
 };
 
 use super::{Context, Marks, Policy, Query, decide};
@@ -17,25 +17,19 @@ pub fn overview(policy: &Policy, context: &Context<'_>, now: Millis) -> Vec<Poli
                 && rule.when.place.is_none_or(|place| place == Place::School)
         })
     };
-    let set = |kind, id: &String, name: &Names, subject: &Subject| PolicyRow {
-        kind,
-        id: id.clone(),
-        name: Some(name.clone()),
-        decision: host(policy.set(id)),
-        switch: switch(subject),
+    let row = |kind, id: &str, name: Option<Names>, decision: Decision, switch| {
+        let clause = policy.clause(&decision.rule).to_owned();
+        PolicyRow { kind, id: id.to_owned(), name, decision, clause, switch }
+    };
+    let set = |kind, id: &String, name: &Names, subject: &Subject| {
+        row(kind, id, Some(name.clone()), host(policy.set(id)), switch(subject))
     };
     let document = policy.document();
     // A set without hosts (programs only) says nothing of the web.
     let bundles = document.bundles.iter().filter(|(_, bundle)| bundle.systems.iter().any(|one| !one.hosts.is_empty()));
     let mut rows: Vec<PolicyRow> =
         bundles.map(|(id, bundle)| set(PolicyKind::Bundle, id, &bundle.name, &Subject::Bundle(id.clone()))).collect();
-    rows.push(PolicyRow {
-        kind: PolicyKind::Web,
-        id: "web".into(),
-        name: None,
-        decision: host(Marks::NONE),
-        switch: false,
-    });
+    rows.push(row(PolicyKind::Web, "web", None, host(Marks::NONE), false));
     rows.extend(
         document
             .categories
@@ -43,12 +37,9 @@ pub fn overview(policy: &Policy, context: &Context<'_>, now: Millis) -> Vec<Poli
             .map(|(id, category)| set(PolicyKind::Category, id, &category.name, &Subject::Category(id.clone()))),
     );
     let actions = [("cast", Action::Cast), ("record", Action::Record), ("install", Action::Install)];
-    rows.extend(actions.map(|(id, action)| PolicyRow {
-        kind: PolicyKind::Action,
-        id: id.into(),
-        name: None,
-        decision: decide(policy, &Query::Action(action), context, now),
-        switch: switch(&Subject::Action(action)),
+    rows.extend(actions.map(|(id, action)| {
+        let decision = decide(policy, &Query::Action(action), context, now);
+        row(PolicyKind::Action, id, None, decision, switch(&Subject::Action(action)))
     }));
     rows
 }

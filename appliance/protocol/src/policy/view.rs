@@ -34,6 +34,8 @@ pub struct PolicyRow {
     pub name: Option<Names>,
     /// What applies.
     pub decision: Decision,
+    /// The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up.
+    pub clause: String,
     /// A teacher can open it for the lesson.
     pub switch: bool,
 }
@@ -59,6 +61,8 @@ pub struct Why {
     pub host: String,
     /// What applies to who asks.
     pub decision: Decision,
+    /// The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up.
+    pub clause: String,
 }
 
 /// Something that was refused to the asker's device (`GET /api/policy/mine`).

@@ -12,6 +12,9 @@ export const reasonWords = (decision: Decision): string => key(`policy.reason.${
 /** Who can change it. */
 export const changerWords = (decision: Decision): string => key(`policy.changer.${decision.changer}`, decision.changer);
 
+/** The clause of the ministry's rules for learning devices that people can look up. */
+export const clauseWords = (clause: string): string => (clause === '' ? '' : t('policy.clause', { clause }));
+
 /** The name of a subject. */
 export function subjectWords(row: PolicyRow): string {
   if (row.name) return row.name[lang];
