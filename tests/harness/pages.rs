@@ -1,6 +1,6 @@
 //! The real pages in a real browser, used as people use them: by the words on their buttons.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use classroom_protocol::catalogue::{Lang, fill};
@@ -15,6 +15,9 @@ use crate::{
 
 /// Longest wait for something to appear. The machine may run several browsers that encode video.
 const APPEARS: Duration = Duration::from_secs(30);
+
+/// How long one that was found is tried to be tapped before it is looked for again.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A person's browser with one of the pages.
 #[derive(Debug)]
@@ -77,14 +80,23 @@ impl Page {
              const named = e => (e.getAttribute('aria-label') ?? '').includes(words) || e.innerText.includes(words); \
              const found = [...open.querySelectorAll('button, a, summary, label.button')] \
                .filter(e => !e.disabled && e.getClientRects().length > 0 && named(e)) \
-               .sort((a, b) => a.innerText.length - b.innerText.length); \
+               .sort((a, b) => (b.innerText.trim() === words) - (a.innerText.trim() === words) \
+                 || a.innerText.length - b.innerText.length); \
              document.querySelectorAll('[data-tap]').forEach(e => e.removeAttribute('data-tap')); \
              found[0]?.setAttribute('data-tap', ''); \
              return found.length > 0; }})()",
             Value::from(words)
         );
-        self.browser.wait_for(&mark, APPEARS).await.with_context(|| format!("a button {words:?}"))?;
-        self.browser.click("[data-tap]", APPEARS).await.with_context(|| format!("tap {words:?}"))
+        let until = Instant::now() + APPEARS;
+        loop {
+            self.browser.wait_for(&mark, APPEARS).await.with_context(|| format!("a button {words:?}"))?;
+            // It may go before the finger comes down, or another one like it come: then that one is meant.
+            match self.browser.click("[data-tap]", AT_ONCE).await {
+                Err(error) if Instant::now() >= until => return Err(error.context(format!("tap {words:?}"))),
+                Err(_) => {}
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// Waits until the page shows the catalogue's words.

@@ -14,7 +14,7 @@ use appliance_core::policy::{
 };
 use classroom_protocol::{
     Millis,
-    policy::{ListFault, PolicyList, PolicyView},
+    policy::{ListFault, PolicyList, PolicyView, RuleId},
 };
 use tokio::{sync::watch, time::MissedTickBehavior};
 

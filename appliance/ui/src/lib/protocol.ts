@@ -66,6 +66,7 @@ export interface PolicyRow {
   id: string;
   name: { 'zh-Hant-TW': string; en: string } | null;
   decision: Decision;
+  clause: string;
   switch: boolean;
 }
 
@@ -83,6 +84,7 @@ export interface PolicyView {
 export interface Why {
   host: string;
   decision: Decision;
+  clause: string;
 }
 
 /** `GET /api/policy/mine`. */

@@ -511,6 +511,8 @@ export interface components {
         PolicyKind: "bundle" | "category" | "web" | "action";
         /** @description One subject of the rules. */
         PolicyRow: {
+            /** @description The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up. */
+            clause: string;
             /** @description What applies. */
             decision: components["schemas"]["Decision"];
             /** @description Its id: of a bundle, a category or an action; `web` for everything else. */
@@ -927,6 +929,8 @@ export interface components {
         };
         /** @description Why a host opens or does not (`GET /api/policy/why`). */
         Why: {
+            /** @description The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up. */
+            clause: string;
             /** @description What applies to who asks. */
             decision: components["schemas"]["Decision"];
             /** @description The host. */
