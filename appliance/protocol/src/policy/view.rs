@@ -34,7 +34,7 @@ pub struct PolicyRow {
     pub name: Option<Names>,
     /// What applies.
     pub decision: Decision,
-    /// The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up.
+    /// The clause of the ministry's annex 1 that it follows: what people can look up.
     pub clause: String,
     /// A teacher can open it for the lesson.
     pub switch: bool,
@@ -61,7 +61,7 @@ pub struct Why {
     pub host: String,
     /// What applies to who asks.
     pub decision: Decision,
-    /// The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up.
+    /// The clause of the ministry's annex 1 that it follows: what people can look up.
     pub clause: String,
 }
 

@@ -511,7 +511,7 @@ export interface components {
         PolicyKind: "bundle" | "category" | "web" | "action";
         /** @description One subject of the rules. */
         PolicyRow: {
-            /** @description The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up. */
+            /** @description The clause of the ministry's annex 1 that it follows: what people can look up. */
             clause: string;
             /** @description What applies. */
             decision: components["schemas"]["Decision"];
@@ -929,7 +929,7 @@ export interface components {
         };
         /** @description Why a host opens or does not (`GET /api/policy/why`). */
         Why: {
-            /** @description The clause of 附件1 that it follows, e.g. `四(一)1(2)`: what people can look up. */
+            /** @description The clause of the ministry's annex 1 that it follows: what people can look up. */
             clause: string;
             /** @description What applies to who asks. */
             decision: components["schemas"]["Decision"];
