@@ -176,6 +176,14 @@ mod tests {
         Report { id, at: 5, place: Place::Home, fact: Fact::ReportedSite {} }
     }
 
+    /// The file of a device that has just been enrolled.
+    fn enrolled() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        Spool::create(&path).unwrap();
+        (folder, path)
+    }
+
     fn open(path: &Path) -> Spool {
         let (spool, gone) = Spool::open(path, 9).unwrap();
         assert!(!gone);
@@ -188,9 +196,7 @@ mod tests {
 
     #[test]
     fn records_outlive_a_restart_and_half_a_line_and_no_number_comes_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        Spool::create(&path).unwrap();
+        let (_folder, path) = enrolled();
         let mut spool = open(&path);
         for _ in 0..3 {
             spool.push(report).unwrap();
@@ -210,9 +216,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_or_of_before_takes_no_new_record_with_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        Spool::create(&path).unwrap();
+        let (_folder, path) = enrolled();
         let before = fs::read(&path).unwrap();
         let mut spool = open(&path);
         spool.push(report).unwrap();
@@ -230,9 +234,7 @@ mod tests {
 
     #[test]
     fn damaged_lines_are_told_as_dropped_and_no_number_comes_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        Spool::create(&path).unwrap();
+        let (_folder, path) = enrolled();
         let mut spool = open(&path);
         for _ in 0..3 {
             spool.push(report).unwrap();
@@ -256,9 +258,7 @@ mod tests {
 
     #[test]
     fn a_full_shelf_drops_its_oldest_and_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        Spool::create(&path).unwrap();
+        let (_folder, path) = enrolled();
         let mut spool = open(&path);
         let of = |fact: Fact| move |id| Report { id, at: 5, place: Place::Home, fact };
         let minute = || of(Fact::Active { seconds: 60 });
@@ -278,5 +278,10 @@ mod tests {
         spool.told_dropped(2).unwrap();
         let again = open(&path);
         assert_eq!((again.dropped(), again.dropped_at(), again.len()), (0, 5, spool.len()));
+        // A file of a program whose shelf was longer.
+        let line = serde_json::to_string(&spool.batch(usize::MAX).pop()).unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(format!("{line}\n{line}\n").as_bytes()).unwrap();
+        assert_eq!(open(&path).dropped(), 2, "what has no room is told");
     }
 }
