@@ -4,11 +4,12 @@ mod following;
 mod listeners;
 mod parts;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use appliance_core::room::Facts;
 use axum_server::Handle;
+use classroom_protocol::catalogue::fill;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
@@ -27,6 +28,7 @@ use crate::{
     discovery::{self, Announcement},
     dns, effects, figures,
     health::Health,
+    invite::invite,
     keeping::{self, Keeping},
     media::{self, Limits as MediaLimits, MediaConfig},
     neighbours, net, policy,
@@ -81,8 +83,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let certificate = certificate(&config)?;
     let name = certificate.as_ref().and_then(|certificate| certificate.facts().host());
     let base = base_url(&config, name.as_deref());
-    let (called, notice) = (config.room.name.clone(), config.room.notice.clone());
-    let facts = Arc::new(Facts { room: called, join_url: format!("{base}/join"), notice });
+    let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
+    let notice = notice(&config, &policy_folder);
+    let facts =
+        Arc::new(Facts { room: config.room.name.clone(), join_url: format!("{base}/join"), notice: notice.clone() });
 
     let homes: Arc<str> = config.home.url.clone().unwrap_or_else(|| base.clone()).into();
     let library = library(&config, &store, opened.set_aside.is_some()).await.context("the library")?;
@@ -119,10 +123,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     ));
 
     // The rules: the snapshot for the resolver, and the same rules for the pages.
-    let policy_folder = policy::folder(&config.store.path).context("the policy's folder")?;
-    if let Some(Err(error)) = config.policy.from.as_ref().map(|from| card::rules::take(from, &policy_folder)) {
-        tracing::error!(%error, "[policy] from: the rules can't be taken");
-    }
     let (rules, follow_rules) = dns::rules(policy_folder.clone(), dns::Copies::Kept)?;
     let refusals = policy::Refusals::default();
     let (registered_tx, registered) = watch::channel(Arc::new(policy::Registered::default()));
@@ -253,7 +253,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     if config.demo.class {
         keepers.spawn(crate::console::follow_code(room.watch()));
     }
-    if let Some(notice) = &config.room.notice {
+    if let Some(account) = config.staff.invite.clone() {
+        let folder = config.store.path.clone();
+        let invited = tokio::task::spawn_blocking(move || {
+            invite(&folder, Some(&account), clock::now(), crate::console::language())
+        });
+        crate::console::invited(invited.await?);
+    }
+    if let Some(notice) = &notice {
         crate::console::notice(notice);
     }
     if let Some(sentence) = keeping.sentence(crate::console::language()) {
@@ -337,13 +344,35 @@ fn keep_studio_key(config: &Config, key: &BoxKey) -> std::io::Result<()> {
 }
 
 /// A file that only the box reads, there whole or not at all.
-fn write_private(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let new = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, path)
+}
+
+/// Takes the rules of `[policy] from`. What panel and console say of the box's settings: what its card has found, and what is
+/// wrong with the rules.
+fn notice(config: &Config, policy_folder: &Path) -> Option<String> {
+    let lang = crate::console::language();
+    let taken = config.policy.from.as_ref().map(|from| card::rules::take(from, policy_folder, lang));
+    let wrong = match taken {
+        None => vec![],
+        Some(Ok(wrong)) => wrong,
+        Some(Err(error)) => {
+            tracing::error!(%error, "[policy] from: the rules can't be taken");
+            vec![error.to_string()]
+        }
+    };
+    // The card has told what it could see by itself.
+    let wrong: Vec<String> = wrong
+        .into_iter()
+        .filter(|wrong| !config.room.notice.as_ref().is_some_and(|told| told.contains(wrong)))
+        .collect();
+    let rules = (!wrong.is_empty()).then(|| fill(lang, "console.card-rules", &[("reason", &wrong.join("; "))]));
+    config.room.notice.clone().into_iter().chain(rules).reduce(|told, rules| format!("{told} {rules}"))
 }
 
 async fn first_code(store: &Store, key: &BoxKey) -> anyhow::Result<String> {

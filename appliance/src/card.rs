@@ -82,6 +82,7 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
     let without = |notice| Settled { table: base.clone(), notice };
     let text = match fs::read_to_string(folder.join(FILE)) {
         Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return without(say("console.card-encoding", "")),
         Err(error) => return without(say("console.card-missing", &error.to_string())),
     };
     // Read on its own first, so that the lines are those of the card.
@@ -92,7 +93,7 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
     let mut wrong = parts::without_own(&mut card, base, lang);
     let mut table = merged(base.clone(), card.clone());
     wrong.extend(parts::files(&mut table, &card, base, folder, into));
-    let pages = match https(&mut table, &card, folder, into) {
+    let pages = match https(&mut table, &card, folder, into, &mut wrong) {
         Ok(true) => None,
         Ok(false) => {
             close_homes(&mut table);
@@ -107,7 +108,7 @@ fn lay_over(base: &Table, folder: &Path, into: &Path, lang: Lang) -> Settled {
             say("console.card-certificate", &reason)
         }
     };
-    match parts::usable(&mut table, base, lang) {
+    match parts::usable(&mut table, base, &card, into, lang) {
         Ok(more) => wrong.extend(more),
         Err(reason) => return without(say("console.card-wrong", &reason)),
     }
@@ -129,7 +130,7 @@ fn merged(mut base: Table, over: Table) -> Table {
 }
 
 /// Brings the card's certificate to where the hub reads it. Says whether the box has one at all.
-fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path) -> Result<bool, String> {
+fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path, wrong: &mut Vec<String>) -> Result<bool, String> {
     let named = |key: &str| Some(folder.join(card.get("https")?.get(key)?.as_str()?));
     let (certificate, key) = match (named("certificate"), named("key")) {
         (Some(certificate), Some(key)) => (certificate, key),
@@ -137,7 +138,10 @@ fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path) -> Result<
         (Some(_), None) => return Err("[https] key".into()),
         (None, Some(_)) => return Err("[https] certificate".into()),
     };
-    Certificate::load(&certificate, &key).map_err(|error| error.to_string())?;
+    let loaded = Certificate::load(&certificate, &key).map_err(|error| error.to_string())?;
+    let name = table.get("https").and_then(|own| own.get("name")?.as_str());
+    // Its dates are not asked for: the box's clock may be wrong until the network tells it the time.
+    let named = loaded.facts().check_name(&certificate, name);
     let bring = |from: PathBuf, name: &str| {
         let to = into.join(name);
         fs::read(&from).and_then(|bytes| write(&to, &bytes)).map_err(|error| format!("{}: {error}", from.display()))?;
@@ -148,6 +152,11 @@ fn https(table: &mut Table, card: &Table, folder: &Path, into: &Path) -> Result<
     https.insert("certificate".into(), certificate);
     https.insert("key".into(), key);
     https.entry("listen").or_insert_with(|| Value::from(vec![OPENS]));
+    if let Err(error) = named {
+        // The certificate's own name leads here.
+        https.remove("name");
+        wrong.push(format!("[https] name: {error}"));
+    }
     Ok(true)
 }
 
@@ -284,7 +293,7 @@ mod tests {
         );
         assert_eq!(of.vocabulary_file, into("upstream.vocabulary_file"));
         for (file, damage, says) in [
-            ("turn.secret", Some("short\n"), "[home] secret_file"),
+            ("turn.secret", Some("short\n"), "[home] secret_file: turn.secret"),
             ("metrics.token", None, "[metrics] bearer_file: metrics.token"),
             ("lrs.secret", Some("no colon\n"), "[upstream] credentials_file"),
             ("room.pem", None, "[upstream] ca_file: room.pem"),
@@ -316,6 +325,11 @@ mod tests {
             ("[media]\nudp = \"0.0.0.0:1\"\n", "[media] udp"),
             ("[resolver]\nlisten = [\"0.0.0.0:53\"]\n", "[resolver] listen"),
             ("[agents]\nlisten = [\"[::]:444\"]\n", "[agents] listen: write a port from 1024 on"),
+            ("[agents]\nlisten = [\"systemd:agents\"]\n", "[agents] listen: write 0.0.0.0"),
+            ("[agents]\nlisten = [\"192.0.2.77:8442\"]\n", "[agents] listen: write 0.0.0.0"),
+            ("[agents]\nlisten = [\"[::]:8801\"]\n", "[agents] listen: this port is in use"),
+            ("[home]\nlisten = [\"127.0.0.1:8080\"]\n", "[home] listen: this port is in use"),
+            ("[log]\nfilter = \"appliance=loud\"\n", "[log] filter"),
             ("[home]\nurl = \"room501\"\n", "[home] url: \"room501\" is no address for a link"),
             ("[limits]\nstudents = 200\n", "[limits] students"),
         ] {
@@ -323,7 +337,16 @@ mod tests {
             assert!(notice.contains(says), "{more:?} gave {notice:?}");
             assert_eq!((config.room.name.as_str(), config.https.listen.len()), ("五年三班", 1), "{more:?}");
             assert_eq!((config.store, config.media.udp.to_string()), (Default::default(), "systemd:media".into()));
-            assert!(config.agents.listen.is_empty() && config.home.url.is_none());
+            assert!(config.agents.listen.is_empty() && config.home.listen.is_empty() && config.home.url.is_none());
+            assert_eq!(config.log, Default::default());
+        }
+        for (name, says) in
+            [("room502.school.example", "[https] name"), ("https://room501.school.example/", "[https] name")]
+        {
+            let card = PAGES.replace("[https]\n", &format!("[https]\nname = \"{name}\"\n"));
+            let (config, notice) = Card::new(Some(&card)).with_certificate().settle();
+            assert!(notice.contains(says) && config.https.name.is_none(), "{notice}");
+            assert_eq!(config.https.listen.len(), 1, "the certificate's own name leads to the pages");
         }
         for listen in ["[::]:443", "systemd:https"] {
             let card = PAGES.replace("[https]\n", &format!("[https]\nlisten = [\"{listen}\"]\n"));
@@ -346,6 +369,10 @@ mod tests {
             assert_eq!(config.room.name, "教室");
             assert_eq!(config.media.udp.to_string(), "systemd:media");
         }
+        let card = Card::new(None);
+        fs::write(card.0.path().join("card").join(FILE), b"[room]\nname = \"\xa4\xad\"\n").unwrap();
+        let (config, notice) = card.settle();
+        assert!(notice.contains("UTF-8") && config.room.name == "教室", "{notice}");
         let (config, notice) = Card::new(None).settle();
         assert!(notice.contains(FILE) && config.room.name == "教室", "{notice}");
     }

@@ -19,7 +19,7 @@ use classroom_protocol::{
 };
 use serde::{Deserialize, Deserializer, de};
 
-pub use keeping::{Backup, Library, StoreFolder};
+pub use keeping::{Backup, Library, Staff, StoreFolder};
 
 /// Where the file is looked for when no other is named.
 pub const PATH: &str = "/etc/classroom/box.toml";
@@ -50,6 +50,8 @@ pub struct Config {
     pub discovery: Discovery,
     /// Take-home devices.
     pub agents: Agents,
+    /// Accounts.
+    pub staff: Staff,
     /// Figures for monitoring.
     pub metrics: Metrics,
     /// Trying the box out.

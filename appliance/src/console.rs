@@ -19,6 +19,15 @@ pub fn notice(notice: &str) {
     println!("{}", fill(language(), "console.hub-notice", &[("notice", notice)]));
 }
 
+/// Prints the one-time code of `[staff] invite`, or why there is none.
+#[expect(clippy::print_stdout, reason = "this is what the console is for")]
+pub fn invited(invited: anyhow::Result<String>) {
+    match invited {
+        Ok(sentence) => println!("{sentence}"),
+        Err(error) => println!("[staff] invite: {error:#}"),
+    }
+}
+
 /// Prints what has gone wrong with the box itself and how it is mended.
 #[expect(clippy::print_stdout, reason = "this is what the console is for")]
 pub fn trouble(sentence: &str) {

@@ -8,9 +8,14 @@ use std::{
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use socket2::SockRef;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Listen;
+
+/// What was sent and not acknowledged for so long has nobody at its other end (TCP_USER_TIMEOUT, RFC 5482). Pages that are
+/// alive acknowledge each sign of life within a round trip, and come back by themselves after a worse gap.
+const UNANSWERED: Duration = Duration::from_secs(20);
 
 /// Sockets that systemd has opened for us (`Sockets=`, `FileDescriptorName=`; sd_listen_fds(3)). Each is taken once.
 pub struct Sockets {
@@ -77,6 +82,10 @@ impl Sockets {
             Listen::Address(address) => TcpListener::bind(address).map_err(|e| SocketError::Address(*address, e))?,
             Listen::Systemd(name) => self.tcp(name)?,
         };
+        // Who has left the network without a word is gone after this; the sign of life of each page asks for an answer.
+        SockRef::from(&listener)
+            .set_tcp_user_timeout(Some(UNANSWERED))
+            .map_err(|e| SocketError::WrongKind(listen.to_string(), e))?;
         // tokio asks for it.
         listener.set_nonblocking(true).map_err(|e| SocketError::WrongKind(listen.to_string(), e))?;
         Ok(listener)

@@ -41,14 +41,20 @@ impl std::error::Error for LogError {}
 /// The DNS server's own lines would say at `info` who has asked for which name: the box keeps no such diary (R-DATA-4).
 const NO_DIARY: &str = "hickory_server=warn";
 
+/// What is logged.
+///
+/// # Errors
+/// [`LogError::Filter`].
+pub fn filter(log: &Log) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(format!("{NO_DIARY},{}", log.filter)).map_err(|error| LogError::Filter(error.to_string()))
+}
+
 /// Sends the log to standard error, which systemd puts into the journal. Times are UTC.
 ///
 /// # Errors
 /// [`LogError`].
 pub fn init(log: &Log) -> Result<(), LogError> {
-    let filter =
-        EnvFilter::try_new(format!("{NO_DIARY},{}", log.filter)).map_err(|e| LogError::Filter(e.to_string()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(log)?).with_writer(io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

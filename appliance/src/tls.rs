@@ -177,6 +177,14 @@ impl Facts {
         if now < self.not_before {
             return Err(TlsError::NotYet(path.into()));
         }
+        self.check_name(path, name)
+    }
+
+    /// Whether the certificate is for this name, if one is given.
+    ///
+    /// # Errors
+    /// [`TlsError::WrongName`]; `path` is for its sentence.
+    pub fn check_name(&self, path: &Path, name: Option<&str>) -> Result<(), TlsError> {
         match name {
             Some(name) if !self.names.iter().any(|pattern| fits(pattern, name)) => {
                 Err(TlsError::WrongName(path.into(), name.into(), self.names.clone()))

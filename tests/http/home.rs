@@ -12,6 +12,11 @@ use classroom_protocol::{
 };
 use harness::{hub::Hub, people::Caller, wait::wait_for};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::routes::{TABLE, outcome};
 
@@ -186,5 +191,27 @@ async fn links_that_are_no_good_are_told_apart() -> Result<()> {
     assert_eq!(teacher.post("/api/seats/5/home-link", &json!({})).await?.code()?, ProblemCode::NoLesson);
     teacher.start_lesson(30).await?;
     assert_eq!(join(&again).await?.code()?, ProblemCode::NoLesson, "a link is for its own lesson");
+    Ok(())
+}
+
+/// What is on its way when the bell rings, or when the link is taken back, holds no more when it has come.
+#[tokio::test]
+async fn an_offer_that_is_on_its_way_when_the_lesson_ends_opens_nothing() -> Result<()> {
+    let hub = Hub::start().await?;
+    let teacher = hub.teacher().await?;
+    teacher.start_lesson(30).await?;
+    let (_, pass) = enter(&invited(&teacher, 1).await?, false).await?;
+    let mut stream = TcpStream::connect(("127.0.0.1", hub.http)).await?;
+    let head = format!(
+        "POST /whep/program HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\nContent-Type: application/sdp\r\n\
+         Content-Length: 5\r\nConnection: close\r\n\r\nv=",
+        hub.http, pass.token
+    );
+    stream.write_all(head.as_bytes()).await?;
+    teacher.command(&TeacherCommand::EndLesson).await?;
+    stream.write_all(b"0\r\n").await?;
+    let mut answer = String::new();
+    timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await??;
+    ensure!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     Ok(())
 }

@@ -69,9 +69,15 @@ async fn the_office_reads_page_by_page_a_day_and_a_file_and_every_look_is_noted(
     assert!(text.starts_with("\u{feff}time,device,address,lesson,name,allowed,rule\r\n"), "{:.100}", text);
     assert!(text.contains(",10.1.2.3,,'=site-7.example,no,R-POL-3\r\n"), "a formula is none in the file");
 
+    // A password in the wrong field is nobody's account, and is kept nowhere.
+    let slip = json!({ "account": "My-Secret-Pass-2026", "password": "x" });
+    assert_eq!(hub.anyone()?.post("/api/staff/sign-in", &slip).await?.code()?, ProblemCode::WrongPassword);
+
     // Both roles read the audit; it has every look, with what was looked at.
     for reader in [&office, &teacher] {
         let audit: Vec<Value> = reader.get("/api/audit").await?.json()?;
+        let text = serde_json::to_string(&audit)?;
+        assert!(text.contains("staff-sign-in-failed") && !text.contains("Secret"), "{text}");
         let of = |action: &str| audit.iter().filter(|line| line["action"] == action).collect::<Vec<_>>();
         assert!(of("read-network-access").len() >= 5 && !of("read-audit").is_empty());
         assert!(of("read-network-access").iter().any(|line| line["detail"]["day"] == before.text().as_str()));

@@ -230,6 +230,19 @@ fn a_student_at_home_sees_hears_asks_and_speaks() -> Result<()> {
 
     println!("the panel plays the voice {:?} after the student's tap", town.speak()?);
 
+    // The teacher freezes the panel: the picture stands still, and the room's sound, which comes with it, goes on.
+    town.tell(TeacherCommand::Show { source: tablet.source.clone(), tile: None })?;
+    town.runtime.block_on(town.student.page.sees_words("學生3"))?;
+    town.tell(TeacherCommand::Freeze { source: tablet.source.clone(), on: true })?;
+    let still = "!document.querySelector('canvas').hidden && document.querySelector('canvas').width > 300 \
+                 && !document.querySelector('video').paused";
+    town.runtime.block_on(town.student.page.browser.wait_for(still, PATIENCE))?;
+    town.shot("home-frozen")?;
+    town.tell(TeacherCommand::Freeze { source: tablet.source.clone(), on: false })?;
+    let moves = "document.querySelector('canvas').hidden";
+    town.runtime.block_on(town.student.page.browser.wait_for(moves, PATIENCE))?;
+    town.tell(TeacherCommand::Remove { source: tablet.source.clone() })?;
+
     // The tunnel is killed: pictures go on by their own way, and the page is back by itself.
     let killed = Instant::now();
     town.tunnel.kill()?;

@@ -1,16 +1,21 @@
 //! Section by section: what a card may not say, the files that its keys name, and whether the hub can use what came of it.
 //! A section that can't be used goes back to the box's own, so that one slip costs no more than what it is about.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use classroom_protocol::catalogue::{Lang, text};
 use toml::{Table, Value};
 
 use super::write;
 use crate::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Listen},
     delivery,
     relay::Relay,
+    telemetry,
     web::metrics,
 };
 
@@ -39,6 +44,8 @@ const FILES: [(&str, &str); 5] = [
 ];
 /// Ports below are not the hub's to open.
 const FIRST_PORT: u16 = 1024;
+/// The port of `systemd/classroom-media.socket`.
+const MEDIA_PORT: u16 = 8801;
 
 /// Takes what is the box's own out of a card. What stands there as the box has it anyway is no slip.
 pub(super) fn without_own(card: &mut Table, base: &Table, lang: Lang) -> Vec<String> {
@@ -59,7 +66,7 @@ pub(super) fn files(table: &mut Table, card: &Table, base: &Table, folder: &Path
     let mut wrong = vec![];
     for (section, key) in FILES {
         let Some(name) = card.get(section).and_then(|table| table.get(key)?.as_str()) else { continue };
-        let to = into.join(format!("{section}.{key}"));
+        let to = brought(into, section, key);
         match fs::read(folder.join(name)).and_then(|bytes| write(&to, &bytes)) {
             Ok(()) => set(table, section, key, &to),
             Err(error) => {
@@ -71,19 +78,37 @@ pub(super) fn files(table: &mut Table, card: &Table, base: &Table, folder: &Path
     wrong
 }
 
+/// Where a file that a key names is brought to.
+fn brought(into: &Path, section: &str, key: &str) -> PathBuf {
+    into.join(format!("{section}.{key}"))
+}
+
 /// Puts every section that the hub can't use back to the box's own.
 ///
 /// # Errors
 /// What is wrong when that does not help.
-pub(super) fn usable(table: &mut Table, base: &Table, lang: Lang) -> Result<Vec<String>, String> {
+pub(super) fn usable(
+    table: &mut Table,
+    base: &Table,
+    card: &Table,
+    into: &Path,
+    lang: Lang,
+) -> Result<Vec<String>, String> {
     let mut wrong = vec![];
+    // People know the files by their names on the card.
+    let as_on_card = |reason: String| {
+        FILES.iter().fold(reason, |reason, (section, key)| {
+            let name = card.get(*section).and_then(|table| table.get(key)?.as_str()).unwrap_or_default();
+            reason.replace(&*brought(into, section, key).to_string_lossy(), name)
+        })
+    };
     // Each time a section goes back there is one less that can be wrong.
     for _ in 0..=table.len() {
         let Err((section, reason)) = tried(table, lang) else { return Ok(wrong) };
         if !section.as_ref().is_some_and(|section| table.get(section) != base.get(section)) {
-            return Err(reason);
+            return Err(as_on_card(reason));
         }
-        wrong.push(reason);
+        wrong.push(as_on_card(reason));
         go_back(table, base, &section.unwrap_or_default());
     }
     Err(wrong.join("; "))
@@ -100,15 +125,35 @@ fn tried(table: &Table, lang: Lang) -> Result<(), (Option<String>, String)> {
         other => (None, other.to_string()),
     })?;
     let of = |section: &str, reason: String| (Some(section.to_owned()), reason);
-    for (section, listen) in [("home", &config.home.listen), ("agents", &config.agents.listen)] {
-        if listen.iter().any(|one| one.port().is_some_and(|port| port < FIRST_PORT)) {
-            return Err(of(section, format!("[{section}] listen: {}", text(lang, "console.card-port"))));
-        }
-    }
+    doors(&config).map_err(|(section, key)| of(section, format!("[{section}] listen: {}", text(lang, key))))?;
+    telemetry::filter(&config.log).map_err(|error| of("log", error.to_string()))?;
     Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref())
         .map_err(|reason| of("home", format!("[home] secret_file: {reason}")))?;
     metrics::bearer(config.metrics.bearer_file.as_deref()).map_err(|error| of("metrics", format!("{error:#}")))?;
     delivery::means(&config.upstream).map_err(|error| of("upstream", format!("{error:#}")))?;
+    Ok(())
+}
+
+/// The doors that a card may open: ports of their own, which the hub may open whatever addresses the box gets. Else the
+/// section and the key of the sentence that says what is wrong.
+fn doors(config: &Config) -> Result<(), (&'static str, &'static str)> {
+    let mut taken: BTreeSet<u16> = config.http.listen.iter().filter_map(Listen::port).chain([MEDIA_PORT]).collect();
+    for (section, listen) in [("home", &config.home.listen), ("agents", &config.agents.listen)] {
+        for one in listen {
+            let wrong = match one {
+                Listen::Systemd(_) => Some("console.card-socket"),
+                Listen::Address(at) if !(at.ip().is_unspecified() || at.ip().is_loopback()) => {
+                    Some("console.card-socket")
+                }
+                Listen::Address(at) if at.port() < FIRST_PORT => Some("console.card-port"),
+                Listen::Address(at) if !taken.insert(at.port()) => Some("console.card-port-taken"),
+                Listen::Address(_) => None,
+            };
+            if let Some(key) = wrong {
+                return Err((section, key));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use classroom_protocol::catalogue::{Lang, text};
+use classroom_protocol::{
+    catalogue::{Lang, text},
+    policy::Document,
+};
 
 use super::write;
 use crate::{
@@ -66,13 +69,18 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if fs::read(to).is_ok_and(|there| there == bytes) { Ok(()) } else { write(to, &bytes) }
 }
 
-/// Looks at a folder by the same checks by which hub and resolver take its files.
-fn look(folder: &Path, lang: Lang) -> Found {
+/// Looks at a folder by the same checks by which hub and resolver take its files. `own` are the rules that count when the
+/// folder has none; without them a list may be of any category.
+fn look(folder: &Path, own: Option<&Document>, lang: Lang) -> Found {
     let mut found = Found::default();
     let document = folder.join(DOCUMENT);
+    let mut counts = own.cloned();
     if document.exists() {
         match policy::examine(Some(&document), lang) {
-            Ok((_, true)) => found.document = Some(document),
+            Ok((_, true)) => {
+                counts = read(&document);
+                found.document = Some(document);
+            }
             Ok((reason, false)) => found.wrong.push(reason.replace('\n', "; ")),
             Err(error) => found.wrong.push(format!("{error:#}")),
         }
@@ -82,8 +90,8 @@ fn look(folder: &Path, lang: Lang) -> Found {
     }
     let wrong = match Key::random() {
         Ok(key) => {
-            // Whether the rules have such a category is told by the hub, which knows the rules that count.
-            let read = Lists::load(key, &folder.join(LISTS), &folder.join("none"), &Lists::none(key)).told(|_| true);
+            let known = |id: &str| counts.as_ref().is_none_or(|rules| rules.categories.contains_key(id));
+            let read = Lists::load(key, &folder.join(LISTS), &folder.join("none"), &Lists::none(key)).told(known);
             let faults = read.into_iter().filter_map(|list| Some((list.file, list.fault?)));
             faults.map(|(file, fault)| format!("{LISTS}/{file}: {}", text(lang, fault.key()))).collect()
         }
@@ -95,6 +103,11 @@ fn look(folder: &Path, lang: Lang) -> Found {
     }
     found.wrong.extend(wrong);
     found
+}
+
+/// Rules that are good, if they can be read.
+fn read(document: &Path) -> Option<Document> {
+    Document::parse(&fs::read_to_string(document).ok()?).ok()
 }
 
 /// Brings what is good in the card's folder to where the hub can read it. Says where that is, if there is anything, and
@@ -109,7 +122,7 @@ pub(super) fn bring(card: &Path, into: &Path, lang: Lang) -> io::Result<(Option<
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let found = look(&card.join(FOLDER), lang);
+    let found = look(&card.join(FOLDER), None, lang);
     if found.nothing() {
         return Ok((None, found.wrong));
     }
@@ -121,23 +134,26 @@ pub(super) fn bring(card: &Path, into: &Path, lang: Lang) -> io::Result<(Option<
     Ok((Some(into), found.wrong))
 }
 
-/// Takes what is good in `from` into the box's own folder; what is not there or wrong leaves what the box has.
+/// Takes what is good in `from` into the box's own folder; what is not there or wrong leaves what the box has. Says what is
+/// wrong.
 ///
 /// # Errors
 /// When the box's folder can't be written.
-pub fn take(from: &Path, folder: &Path) -> io::Result<()> {
-    let found = look(from, Lang::En);
+pub fn take(from: &Path, folder: &Path, lang: Lang) -> io::Result<Vec<String>> {
+    let own = read(&folder.join(DOCUMENT)).or_else(|| Document::standard().ok());
+    let found = look(from, own.as_ref(), lang);
     for wrong in &found.wrong {
         tracing::error!(wrong, "[policy] from: not used");
     }
-    if found.nothing() { Ok(()) } else { found.put(folder) }
+    if !found.nothing() {
+        found.put(folder)?;
+    }
+    Ok(found.wrong)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use appliance_core::policy::Document;
-
     use super::*;
 
     /// A card, what comes of it, and the box's own folder.
@@ -170,10 +186,10 @@ mod tests {
 
         /// A start: the card is laid over, then the hub takes what came of it.
         fn starts(&self) -> String {
-            let (brought, wrong) = bring(&self.at("card"), &self.at("into"), Lang::En).unwrap();
+            let (brought, mut wrong) = bring(&self.at("card"), &self.at("into"), Lang::En).unwrap();
             if let Some(from) = brought {
                 assert_eq!(from, self.at("into/policy"));
-                take(&from, &self.at("data/policy")).unwrap();
+                wrong.extend(take(&from, &self.at("data/policy"), Lang::En).unwrap());
             }
             wrong.join(" | ")
         }
@@ -195,12 +211,12 @@ mod tests {
         // Another card: its lists are all lists.
         of.put("card/policy/document.json", &own_rules("own-2"));
         fs::remove_file(of.at("card/policy/lists/games.hosts")).unwrap();
-        of.put("card/policy/lists/video.domains", "video.example\n");
-        of.put("card/policy/lists/._video.domains", "what some computers leave on a card");
+        of.put("card/policy/lists/mail.domains", "video.example\n");
+        of.put("card/policy/lists/._mail.domains", "what some computers leave on a card");
         assert_eq!(of.starts(), "");
         assert_eq!(of.data("document.json"), Some(own_rules("own-2")));
-        assert_eq!((of.data("lists/games.hosts"), of.data("lists/._video.domains")), (None, None));
-        assert!(of.data("lists/video.domains").is_some());
+        assert_eq!((of.data("lists/games.hosts"), of.data("lists/._mail.domains")), (None, None));
+        assert!(of.data("lists/mail.domains").is_some());
     }
 
     #[test]
@@ -209,7 +225,7 @@ mod tests {
         of.put("data/policy/document.json", &own_rules("by hand"));
         of.put("data/policy/lists/games.hosts", "0.0.0.0 krunker.io\n");
         assert_eq!(of.starts(), "");
-        of.put("card/policy/lists/video.domains", "video.example\n");
+        of.put("card/policy/lists/mail.domains", "video.example\n");
         assert_eq!(of.starts(), "");
         assert_eq!(of.data("document.json"), Some(own_rules("by hand")));
         assert_eq!(of.data("lists/games.hosts"), None, "the card's lists are all lists");
@@ -217,7 +233,7 @@ mod tests {
         of.put("card/policy/document.json", &own_rules("by card"));
         assert_eq!(of.starts(), "");
         assert_eq!(of.data("document.json"), Some(own_rules("by card")));
-        assert!(of.data("lists/video.domains").is_some());
+        assert!(of.data("lists/mail.domains").is_some());
         fs::remove_dir_all(of.at("card/policy")).unwrap();
         assert_eq!(of.starts(), "");
         assert_eq!(of.data("document.json"), Some(own_rules("by card")), "a card without rules takes none away");
@@ -234,18 +250,19 @@ mod tests {
             ("lists/games.hosts", "<html>the list's server is being mended</html>\n", "lists/games.hosts: "),
             ("lists/games.csv", "krunker.io\n", "lists/games.csv: "),
             ("lists/games.hosts", "", "lists/games.hosts: "),
+            ("lists/game.hosts", "0.0.0.0 krunker.io\n", "lists/game.hosts: "),
         ] {
             of.put("card/policy/document.json", &own_rules("good"));
-            of.put("card/policy/lists/video.domains", "video.example\n");
+            of.put("card/policy/lists/mail.domains", "video.example\n");
             of.put(&format!("card/policy/{file}"), content);
             let said = of.starts();
             assert!(said.contains(says), "{file}: {said:?}");
             assert_eq!(of.data("document.json"), Some(own_rules("good")));
             let spoilt = file.starts_with("lists/");
             assert_eq!(of.data("lists/games.hosts").is_some(), spoilt, "{file}: all lists or none");
-            assert_eq!(of.data("lists/video.domains").is_some(), !spoilt, "{file}: all lists or none");
+            assert_eq!(of.data("lists/mail.domains").is_some(), !spoilt, "{file}: all lists or none");
             fs::remove_dir_all(of.at("card/policy")).unwrap();
-            let _ = fs::remove_file(of.at("data/policy/lists/video.domains"));
+            let _ = fs::remove_file(of.at("data/policy/lists/mail.domains"));
             of.put("data/policy/lists/games.hosts", "0.0.0.0 krunker.io\n");
         }
     }

@@ -20,6 +20,12 @@ impl Config {
         if self.http.listen.is_empty() && self.https.listen.is_empty() {
             return Err(("[https] listen", "the box listens nowhere; name an address here or under [http]".into()));
         }
+        if let Some(name) = &self.https.name
+            && (name.is_empty() || name.contains(['/', '@']) || name.chars().any(char::is_whitespace))
+        {
+            let reason = format!("\"{name}\" is no name of a host; write it alone, e.g. \"room501.school.example\"");
+            return Err(("[https] name", reason));
+        }
         let mend = "HTTPS needs a certificate and its key; name both files, or leave [https] listen empty";
         if !self.https.listen.is_empty() {
             self.https.certificate.as_ref().ok_or(("[https] certificate", mend.to_owned()))?;

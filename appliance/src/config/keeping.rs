@@ -15,6 +15,15 @@ pub struct StoreFolder {
     pub path: PathBuf,
 }
 
+/// `[staff]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Staff {
+    /// Account for which each start prints a one-time code, good for a day, that sets a new password: for a box at which
+    /// nobody can run `appliance invite`. Default none.
+    pub invite: Option<String>,
+}
+
 /// `[backup]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

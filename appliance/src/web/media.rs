@@ -206,6 +206,13 @@ pub async fn view(
         state.media.view(source.clone(), offer).await
     };
     let answer = answer.map_err(refuse)?;
+    // The lesson may have ended, or the link been taken back, while the session was made: nobody else would close it.
+    if let Who::Home(pass) = &who.0
+        && !state.room.now().holds_home(pass)
+    {
+        state.media.close(answer.session).await.map_err(refuse)?;
+        return Err(ProblemCode::SignedOut.into());
+    }
     state.owners.set(answer.session, source.clone(), owner(&who)?);
     created(&state, &who, &format!("/whep/{source}"), answer)
 }

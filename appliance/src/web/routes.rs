@@ -9,7 +9,7 @@ use appliance_core::{access::Who, pace::Pace, reach::Reach};
 
 use axum::{
     Extension, Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     handler::Handler,
     http::{HeaderValue, Method, header},
@@ -193,13 +193,13 @@ struct Guard {
 /// Lets a request through whose caller the rule admits, with its whole body in memory: so a slow or endless body ends
 /// here, and a refusal never leaves half a body on the connection.
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let who = guard.gate.who(&request).await;
-    let (mut parts, body) = request.into_parts();
     let Some(limit) = guard.limit else {
+        let who = guard.gate.who(&request).await;
         let mut response = match admitted(&guard, who) {
             Ok(who) => {
-                parts.extensions.insert(who);
-                return next.run(Request::from_parts(parts, body)).await;
+                let mut request = request;
+                request.extensions_mut().insert(who);
+                return next.run(request).await;
             }
             Err(refusal) => refusal.into_response(),
         };
@@ -207,6 +207,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     };
+    let (parts, body) = request.into_parts();
     let declared =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let body = if declared.is_some_and(|size| size > limit) {
@@ -218,13 +219,17 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
             Err(_) => Err(Problem { status: 408, ..Problem::new(ProblemCode::BadInput).field("body") }),
         }
     };
-    let whole = body.is_ok();
-    let mut response = match (admitted(&guard, who), body) {
+    let (body, problem) = body.map_or_else(|problem| (Bytes::new(), Some(problem)), |body| (body, None));
+    let mut request = Request::from_parts(parts, Body::from(body));
+    // Asked when the body is there: what was taken back while it came holds no more.
+    let who = guard.gate.who(&request).await;
+    let whole = problem.is_none();
+    let mut response = match (admitted(&guard, who), problem) {
         (Err(refusal), _) => refusal.into_response(),
-        (Ok(_), Err(problem)) => Refusal::from(problem).into_response(),
-        (Ok(who), Ok(body)) => {
-            parts.extensions.insert(who);
-            next.run(Request::from_parts(parts, Body::from(body))).await
+        (Ok(_), Some(problem)) => Refusal::from(problem).into_response(),
+        (Ok(who), None) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
         }
     };
     if !whole {

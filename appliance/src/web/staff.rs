@@ -181,9 +181,11 @@ pub async fn sign_in(
     let known = state.accounts.by_account(account.clone()).await.map_err(store)?;
     // An unknown account takes as long as a wrong password, so that nobody learns which accounts there are.
     let hash = known.as_ref().map(|staff| staff.password.clone());
+    // A password typed into the wrong field is no account, and is not kept.
+    let named = if known.is_some() { account.as_str() } else { UNKNOWN };
     let right = state.passwords.verify(hash, body.password).await.map_err(|error| Refusal::internal(&error))?;
     let Some(staff) = known.filter(|_| right) else {
-        state.audit.note(&account, peer.0, "staff-sign-in-failed", serde_json::Value::Null).await;
+        state.audit.note(named, peer.0, "staff-sign-in-failed", serde_json::Value::Null).await;
         return Err(ProblemCode::WrongPassword.into());
     };
     state.accounts_tried.succeeded(&slate);
@@ -191,6 +193,9 @@ pub async fn sign_in(
     state.audit.note(&staff.name, peer.0, "staff-sign-in", serde_json::Value::Null).await;
     signed_in(&state, staff.id, *via).await
 }
+
+/// Stands in the audit for an account that there is not.
+const UNKNOWN: &str = "?";
 
 /// Where the wrong passwords of an account from one address are counted.
 fn slate_of(account: &str, peer: Peer) -> String {

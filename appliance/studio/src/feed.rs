@@ -137,6 +137,7 @@ fn description(video: &Video, audio: &Audio, (width, height): (u32, u32), bitrat
         Audio::Alsa(device) => format!("alsasrc device={device}"),
         Audio::Pipewire => "pipewiresrc".into(),
         Audio::Test => "audiotestsrc is-live=true wave=sine freq=440 volume=0.1".into(),
+        Audio::Silence => "audiotestsrc is-live=true wave=silence".into(),
         Audio::None => String::new(),
     };
     let sound = match audio {

@@ -14,7 +14,7 @@ studio: the room's camera and microphone for students at home
   --source NAME     what is published: `room`, or a source of the teacher's list [room]
   --key-file FILE   file with the source's key                [$CREDENTIALS_DIRECTORY/studio-key]
   --video FROM      `v4l2:/dev/video0`, `test`, or `auto`: the first camera, else a test picture [auto]
-  --audio FROM      `alsa:hw:1`, `pipewire`, `test`, `none`, or `auto`: the first microphone, else a test tone [auto]
+  --audio FROM      `alsa:hw:1`, `pipewire`, `test`, `none`, or `auto`: the first microphone, else silence [auto]
   --size WxH        size of the picture                       [1280x720]
   --bitrate KBITS   of the picture                            [1800]
 ";
@@ -37,6 +37,8 @@ pub(crate) enum Audio {
     Pipewire,
     /// A tone.
     Test,
+    /// A test source that nobody hears: what a room without a microphone sends.
+    Silence,
     /// No sound.
     None,
 }
@@ -117,7 +119,7 @@ impl Options {
             let found = std::fs::read_dir("/dev/snd").into_iter().flatten().flatten();
             found.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with('c'))
         };
-        let default = || if captures() { Audio::Alsa("default".into()) } else { Audio::Test };
+        let default = || if captures() { Audio::Alsa("default".into()) } else { Audio::Silence };
         self.audio.clone().unwrap_or_else(default)
     }
 }
