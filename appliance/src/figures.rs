@@ -51,8 +51,10 @@ pub struct Background {
     pub teachers: BTreeMap<String, String>,
     /// Which classes each teacher has held lessons with.
     pub held: BTreeSet<(i64, String)>,
-    /// Who has which device: seat and name.
+    /// Who has which device: seat and name. Of one class only the devices that are in its figures.
     pub holders: BTreeMap<String, (Option<u8>, String)>,
+    /// The earliest time of which the box knows something of classes and consents.
+    pub known_since: Option<Millis>,
 }
 
 impl Figures {
@@ -110,13 +112,19 @@ impl Figures {
         let today = Day::of(now);
         // Its weeks reach over its ends.
         let days = Days { from: of.first().plus(-6), to: of.last().plus(6) };
-        let (facts, calendar, background) = self.facts(days, now).await?;
+        let (facts, calendar, mut background) = self.facts(days, now).await?;
         let parameters = self.parameters.clone();
         let counted = move || match class {
             Some(class) => month_of_class(&facts, class, &calendar, &parameters, of, today),
             None => month(&facts, &calendar, &parameters, of, today),
         };
-        Ok((aside(counted).await?, background))
+        let figures = aside(counted).await?;
+        if class.is_some() {
+            // A teacher is not told who of other classes has a device.
+            let shown: BTreeSet<&str> = figures.devices.iter().map(|line| line.device.as_str()).collect();
+            background.holders.retain(|device, _| shown.contains(device.as_str()));
+        }
+        Ok((figures, background))
     }
 
     /// A semester up to `now`.
@@ -137,7 +145,7 @@ impl Figures {
         // The assumed one has the terms of the years around a day.
         let (calendar, from) = self.calendar(days.to.min(today)).await?;
         let rows = self.store.rows(days.from.begins(), days.to.ends(), now).await?;
-        let FigureRows { events, devices, roster, lessons, box_ran, teachers, holders } = rows;
+        let FigureRows { events, devices, roster, lessons, box_ran, teachers, holders, known_since } = rows;
         let held = lessons.iter().filter_map(|lesson| Some((lesson.class?, lesson.teacher.clone()))).collect();
         let facts = Facts {
             activities: events.iter().filter_map(|event| events::activity(event, &roster)).collect(),
@@ -146,7 +154,7 @@ impl Figures {
             platforms: self.platforms().into_iter().map(|platform| platform.id).collect(),
             box_ran,
         };
-        Ok((facts, calendar, Background { today, calendar: from, teachers, held, holders }))
+        Ok((facts, calendar, Background { today, calendar: from, teachers, held, holders, known_since }))
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use appliance_core::{
     calendar::month as year_month,
-    figures::{Counting, Days, Duty, Facts, Parameters, Views, month, semester, semester_of},
+    figures::{Counting, Days, Duty, Facts, Parameters, Views, month, month_of_class, semester, semester_of},
 };
 use serde_json::{Value, json};
 
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 struct Case {
     name: String,
     facts: Facts,
+    /// `None`: the whole school.
+    class: Option<i64>,
     parameters: Parameters,
     month: &'static str,
     today: &'static str,
@@ -46,9 +48,9 @@ fn cases() -> Vec<Case> {
         (9, "2026-10", "2026-10-02", &odd),
     ] {
         let whole = school::school(seed, autumn);
-        for (scope, facts) in [("school", whole.clone()), ("class 2", whole.of_class(2))] {
-            let name = format!("seed {seed}, {scope}, {month} until {today}");
-            cases.push(Case { name, facts, parameters: parameters.clone(), month, today });
+        for class in [None, Some(1), Some(2)] {
+            let name = format!("seed {seed}, class {class:?}, {month} until {today}");
+            cases.push(Case { name, facts: whole.clone(), class, parameters: parameters.clone(), month, today });
         }
     }
     // One device that came late in the month and was never seen, and one that was seen on all its few days.
@@ -63,10 +65,12 @@ fn cases() -> Vec<Case> {
     };
     for (name, seen) in [("a late device, not seen", "2027-01-31"), ("a late device, seen", "2026-11-24")] {
         let (name, facts) = (name.to_owned(), late(seen));
-        cases.push(Case { name, facts, parameters: usual.clone(), month: "2026-11", today: "2026-11-30" });
+        let (parameters, class) = (usual.clone(), None);
+        cases.push(Case { name, facts, class, parameters, month: "2026-11", today: "2026-11-30" });
     }
     let empty = Facts { platforms: vec!["adl".into()], ..Facts::default() };
-    cases.push(Case { name: "empty".into(), facts: empty, parameters: usual, month: "2026-11", today: "2026-11-30" });
+    let name = "empty".into();
+    cases.push(Case { name, facts: empty, class: None, parameters: usual, month: "2026-11", today: "2026-11-30" });
     cases
 }
 
@@ -121,7 +125,7 @@ fn a_script_in_another_language_counts_the_same() {
         .iter()
         .map(|case| {
             json!({ "facts": case.facts, "calendar": calendar, "parameters": case.parameters, "month": case.month,
-                    "today": case.today, "semester": span(case) })
+                    "today": case.today, "semester": span(case), "class": case.class })
         })
         .collect();
     let theirs = second_opinion(&Value::Array(input));
@@ -130,10 +134,17 @@ fn a_script_in_another_language_counts_the_same() {
     let (mut known, mut between, mut unknown) = (0, 0, 0);
     for (case, theirs) in cases.iter().zip(&theirs) {
         let (today, days): (_, Days) = (school::at(case.today), span(case));
-        let ours = json!({
-            "month": month(&case.facts, &calendar, &case.parameters, year_month(case.month).unwrap(), today),
-            "semester": semester(&case.facts, &calendar, &case.parameters, days, today),
-        });
+        let (of, parameters) = (year_month(case.month).unwrap(), &case.parameters);
+        let ours = match case.class {
+            None => json!({
+                "month": month(&case.facts, &calendar, parameters, of, today),
+                "semester": semester(&case.facts, &calendar, parameters, days, today),
+            }),
+            Some(class) => json!({
+                "month": month_of_class(&case.facts, class, &calendar, parameters, of, today),
+                "semester": semester(&case.facts.of_class(class), &calendar, parameters, days, today),
+            }),
+        };
         wrong.extend(difference(&case.name, &ours, theirs));
         compared += numbers(&ours);
         records += case.facts.activities.len();

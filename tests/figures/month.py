@@ -2,7 +2,8 @@
 """Counts months and semesters a second time, from the text of the rules alone (appliance/core/src/figures/RULES.md).
 
 usage: month.py < cases.json > figures.json
-Reads a list of cases {facts, calendar, parameters, month, today, semester} and writes for each {month, semester}.
+Reads a list of cases {facts, calendar, parameters, month, today, semester, class} and writes for each {month, semester}; of
+the whole school where class is null.
 Nothing but the standard library; no line of it comes from the program that it checks. Where that merges stretches, this
 sweeps over their edges.
 """
@@ -126,21 +127,66 @@ def points(fig):
 
 
 class Count:
-    def __init__(self, case):
-        self.facts, self.rules = case["facts"], case["parameters"]
+    def __init__(self, case, cls=None):
+        self.facts, self.rules, self.cls = dict(case["facts"]), case["parameters"], cls
         self.calendar, self.today = Calendar(case["calendar"]), date(case["today"])
         self.records = [dict(r, number=n, end=r["at"] + r["seconds"] * 1000) for n, r in enumerate(self.facts["activities"])]
         for record in self.records:
             if record["device"] is None and record["student"] is not None:
                 record["device"] = self.lent_to(record["student"], record["at"])
+        if cls is not None:
+            self.keep_class()
         self.of_device = defaultdict(list)
         for record in self.records:
             if record["device"] is not None:
                 self.of_device[record["device"]].append((record["at"], record["end"]))
         self.minutes = {}
 
+    @staticmethod
+    def day_of(at):
+        return datetime.datetime.fromtimestamp(at // 1000, ZONE).date()
+
+    def keep_class(self):
+        """Leaves what is of the class; which class a device is of is asked for day by day."""
+        self.naming = defaultdict(list)
+        for record in self.records:
+            if record["device"] is not None and record["class"] is not None:
+                self.naming[record["device"]].append((record["at"], record["number"], self.day_of(record["at"]), record["class"]))
+        self.classes = {}
+        by_id = {device["id"]: device for device in self.facts["devices"]}
+
+        def own(record):
+            if record["class"] is not None:
+                return record["class"] == self.cls
+            device = by_id.get(record["device"])
+            return device is not None and self.class_of(device, self.day_of(record["at"])) == self.cls
+
+        self.records = [record for record in self.records if own(record)]
+        self.facts["lessons"] = [lesson for lesson in self.facts["lessons"] if lesson["class"] == self.cls]
+
+    def class_of(self, device, day):
+        key = device["id"], day
+        if key not in self.classes:
+            self.classes[key] = self.find_class(device, day)
+        return self.classes[key]
+
+    def find_class(self, device, day):
+        begins = [date(loan["days"]["from"]) for loan in device["loans"]]
+        if not begins and device["class"] is None:
+            return None
+        number = max(sum(first <= day for first in begins) - 1, 0)
+
+        def of_loan(when):
+            return max(sum(first <= when for first in begins) - 1, 0) == number
+
+        same = sorted(entry for entry in self.naming[device["id"]] if of_loan(entry[2]))
+        before = [entry for entry in same if entry[2] <= day]
+        if before:
+            return before[-1][3]
+        return same[0][3] if same else device["class"]
+
     def lent_to(self, student, at):
-        day = datetime.datetime.fromtimestamp(at // 1000, ZONE).date()
+        day = self.day_of(at)
         for device in self.facts["devices"]:
             if self.within([loan["days"] for loan in device["loans"] if loan["student"] == student], day):
                 return device["id"]
@@ -148,7 +194,8 @@ class Count:
 
     def duty(self, device, day):
         holds = [duty for days, duty in device["duties"] if date(days["from"]) <= day <= date(days["to"])]
-        return bool(holds) and holds[-1] == "in-use"
+        good = bool(holds) and holds[-1] == "in-use"
+        return good and (self.cls is None or self.class_of(device, day) == self.cls)
 
     @staticmethod
     def within(spans, day):
@@ -319,8 +366,11 @@ def means(rates):
 def main():
     results = []
     for case in json.load(sys.stdin):
-        count = Count(case)
-        results.append({"month": count.month(case["month"]), "semester": count.semester(case["semester"])})
+        count = Count(case, case["class"])
+        month = count.month(case["month"])
+        if case["class"] is not None:
+            month["teachers"] = Count(case).month(case["month"])["teachers"]
+        results.append({"month": month, "semester": count.semester(case["semester"])})
     json.dump(results, sys.stdout)
 
 

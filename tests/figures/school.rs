@@ -1,4 +1,5 @@
-//! A school of two classes whose semester is made from a number: the same number, the same semester.
+//! A school of two classes between which students move. Its semester is made from a number: the same number, the same
+//! semester.
 
 use appliance_core::{
     calendar::{Day, day},
@@ -71,6 +72,12 @@ fn devices(dice: &mut Dice, span: Days) -> Vec<Device> {
                 let from = day(dice);
                 let to = if dice.chance(60) { span.to } else { from.plus(40) };
                 loans.push(Loan { days: Days { from, to }, student: format!("S{n:03}") });
+                if dice.chance(50) {
+                    // Came back, and somebody else has it now; at times on the day on which it came back.
+                    let again = to.plus(i32::try_from(dice.roll(20)).unwrap());
+                    loans
+                        .push(Loan { days: Days { from: again, to: span.to.max(again) }, student: format!("T{n:03}") });
+                }
             }
             // An agent that reports all, one that came late or fell silent, or none.
             let seen = match dice.roll(4) {
@@ -78,7 +85,9 @@ fn devices(dice: &mut Dice, span: Days) -> Vec<Device> {
                 1 => vec![Days { from: day(dice), to: span.to }, Days { from: span.from, to: day(dice) }],
                 _ => vec![span],
             };
-            Device { id: format!("D{n:03}"), class: Some(1 + n % 2), duties, loans, seen }
+            // Some nobody has, and some had students who have left the school.
+            let class = (n % 11 != 0).then_some(1 + n % 2);
+            Device { id: format!("D{n:03}"), class, duties, loans, seen }
         })
         .collect()
 }
@@ -88,6 +97,7 @@ pub(crate) fn school(seed: u64, span: Days) -> Facts {
     let mut dice = Dice(seed);
     let (calendar, devices) = (calendar(), devices(&mut dice, span));
     let (mut activities, mut lessons) = (Vec::new(), Vec::new());
+    let moved = span.from.plus(i32::try_from(30 + dice.roll(100)).unwrap());
     for day in span.each() {
         let school = calendar.is_school_day(day);
         if school {
@@ -100,6 +110,8 @@ pub(crate) fn school(seed: u64, span: Days) -> Facts {
             }
         }
         for (n, device) in devices.iter().enumerate() {
+            // Today's class of some devices is not that of then: their students have moved from one to the other.
+            let class = device.class.map(|now| if n % 3 == 0 && day < moved { 3 - now } else { now });
             // Some devices are hardly touched.
             let busy = if n % 9 == 0 {
                 1
@@ -115,7 +127,7 @@ pub(crate) fn school(seed: u64, span: Days) -> Facts {
                 let mut record = Activity {
                     device: dice.chance(80).then(|| device.id.clone()),
                     student: dice.chance(60).then(|| format!("S{n:03}")),
-                    class: if dice.chance(90) { device.class } else { None },
+                    class: if dice.chance(75) { class } else { None },
                     platform,
                     at,
                     seconds,

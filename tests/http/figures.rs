@@ -4,9 +4,11 @@
 use std::{io::Cursor, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use appliance_core::calendar::{YearMonth, day};
 use calamine::{Data, Ods, Reader, Xlsx};
 use classroom_protocol::{ProblemCode, policy::Document};
 use harness::{hub::Hub, people::Caller, wait::wait_for};
+use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 const ODS: &str = "application/vnd.oasis.opendocument.spreadsheet";
@@ -171,6 +173,113 @@ async fn a_report_of_a_finished_semester_can_be_had() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// A student with consents and a device in each of two classes.
+async fn two_classes(office: &Caller) -> Result<()> {
+    office.import("students", "學號,姓名,班級,座號\n1100001,王一,五年三班,1\n1100002,陳二,四年三班,1\n").await?;
+    office.import("devices", "機型,MAC\niPad,ac:de:48:00:00:01\niPad,ac:de:48:00:00:02\n").await?;
+    office.lend(&[1, 2]).await.map(drop)
+}
+
+async fn class_named(office: &Caller, name: &str) -> Result<i64> {
+    let all: Vec<Value> = office.get("/api/classes").await?.json()?;
+    all.iter().find(|class| class["name"] == name).and_then(|class| class["id"].as_i64()).context("the class")
+}
+
+/// Puts what a box would have after two months into the data of a stopped one: its devices have been there since long ago,
+/// and at this time the student was on a platform for half an hour with this class.
+fn a_month_ago(hub: &Hub, number: &str, class: i64, at: u64) -> Result<()> {
+    let data = hub.home().join("data");
+    let key: String = std::fs::read(data.join("store.key"))?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let db = Connection::open(data.join("box.db"))?;
+    db.execute_batch(&format!("PRAGMA key = \"x'{key}'\"; UPDATE device_duty SET since = 0;"))?;
+    let kept = db.execute(
+        "INSERT INTO usage_event (id, at, recorded_at, kind, student, device, class, seat, place, platform, seconds)
+         SELECT 'a-month-ago', ?3, ?3, 'used', number, code, ?2, seat, 'school', 'adl', 1800
+         FROM loan JOIN device ON device.id = device_id JOIN student ON student.id = student_id WHERE number = ?1",
+        params![number, class, at],
+    )?;
+    ensure!(kept == 1, "{kept} records");
+    Ok(())
+}
+
+/// Seconds on all platforms, devices with their active seconds, and names in the month of a class.
+type MonthOf = (u64, Vec<u64>, String);
+
+async fn month_of(office: &Caller, class: i64, month: YearMonth) -> Result<MonthOf> {
+    let answer: Value = office.get(&format!("/api/month?class={class}&month={month}")).await?.json()?;
+    let seconds = |list: &str| -> Result<Vec<u64>> {
+        let lines = answer["figures"][list].as_array().with_context(|| format!("{list}: {answer}"))?;
+        Ok(lines.iter().filter_map(|line| line["seconds"].as_u64()).collect())
+    };
+    Ok((seconds("platforms")?.iter().sum(), seconds("devices")?, answer.to_string()))
+}
+
+#[tokio::test]
+async fn a_classs_month_has_its_own_names_and_keeps_its_use_when_students_move_up() -> Result<()> {
+    let mut hub = Hub::start().await?;
+    let office = hub.teacher().await?;
+    two_classes(&office).await?;
+    let (fifth, fourth) = (class_named(&office, "五年三班").await?, class_named(&office, "四年三班").await?);
+    let list = json!({ "name": "一年一班", "students": [{ "seat": 1, "name": "李三" }] });
+    let first = office.post("/api/classes", &list).await?.json::<Value>()?["id"].as_i64().context("the class")?;
+    let today: Value = office.get(&format!("/api/month?class={first}")).await?.json()?;
+    let today = today["today"].as_str().and_then(day).context("today")?;
+    let then = today.month().first().plus(-10);
+    hub.stop()?;
+    a_month_ago(&hub, "1100001", fifth, then.begins() + 36_000_000)?;
+    hub.again().await?;
+
+    let month = then.month();
+    for (class, used, own, not) in [(fifth, 1800, "王一", "陳二"), (fourth, 0, "陳二", "王一")] {
+        let (seconds, devices, text) = month_of(&office, class, month).await?;
+        ensure!(seconds == used && devices == [used], "{text}");
+        ensure!(text.contains(own) && !text.contains(not), "only the own names: {text}");
+    }
+    let (seconds, devices, text) = month_of(&office, first, month).await?;
+    ensure!(seconds == 0 && devices.is_empty(), "{text}");
+    ensure!(!text.contains("王一") && !text.contains("陳二"), "no name of another class: {text}");
+
+    // The next school year's list: who was in the fifth is in the sixth, and what was used stays what the fifth used.
+    office.import("students", "學號,姓名,班級,座號\n1100001,王一,六年三班,1\n1100002,陳二,五年三班,1\n").await?;
+    let sixth = class_named(&office, "六年三班").await?;
+    let (seconds, devices, text) = month_of(&office, fifth, month).await?;
+    ensure!(seconds == 1800 && devices.iter().sum::<u64>() == 1800, "{text}");
+    let (seconds, devices, text) = month_of(&office, sixth, month).await?;
+    ensure!(seconds == 0 && devices.is_empty() && !text.contains("王一"), "counted a second time: {text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_register_of_today_does_not_count_for_semesters_before_it() -> Result<()> {
+    let hub = Hub::start().await?;
+    let office = hub.teacher().await?;
+    two_classes(&office).await?;
+    let now: Value = office.get("/api/report").await?.json()?;
+    let today = now["today"].as_str().context("today")?;
+    ensure!(now["row"]["en"][10] == "2" && now["row"]["en"][12] == "2", "{}", now["row"]);
+    for lang in ["zh-Hant-TW", "en"] {
+        let words = now["register"][lang].as_str().context("words")?;
+        ensure!(words.contains(today) && !words.contains("unknown") && !words.contains("未知"), "{words}");
+    }
+    for of in now["offered"].as_array().context("offered")?.iter().skip(1) {
+        let of = of["semester"].as_str().context("a name")?;
+        let then: Value = office.get(&format!("/api/report?semester={of}")).await?.json()?;
+        for column in 10..13 {
+            ensure!(then["row"]["zh-Hant-TW"][column] == "未知", "{of}, column {column}: {}", then["row"]);
+        }
+        let words = then["register"]["zh-Hant-TW"].as_str().context("words")?;
+        ensure!(words.contains(today) && words.contains("未知"), "{words}");
+        for (kind, media) in [("ods", ODS), ("xlsx", XLSX)] {
+            let path = format!("/api/report.{kind}?semester={of}&lang=zh-Hant-TW");
+            let cells = read(kind, download(&office, &path, media).await?)?;
+            ensure!(cells.iter().any(|(_, _, _, data)| data.to_string() == words), "{path}: {words}");
+        }
+    }
+    let cells = read("ods", download(&office, "/api/report.ods?lang=en", ODS).await?)?;
+    ensure!(cells.iter().any(|(_, _, _, data)| now["register"]["en"] == data.to_string()), "{cells:?}");
     Ok(())
 }
 

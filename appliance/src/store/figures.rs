@@ -37,6 +37,9 @@ pub struct FigureRows {
     pub teachers: BTreeMap<String, String>,
     /// Who has which device now: seat and name by its code.
     pub holders: BTreeMap<String, (Option<u8>, String)>,
+    /// The earliest time of which something is known of consents: a text or a signature; while there is neither, of classes:
+    /// a lesson or a loan. The register itself has no dates.
+    pub known_since: Option<Millis>,
 }
 
 /// A setting of the reports with who changed it when.
@@ -73,6 +76,7 @@ impl FigureStore {
                     box_ran: box_ran(db)?,
                     teachers: teachers(db)?,
                     holders: holders(db)?,
+                    known_since: known_since(db)?,
                 })
             })
             .await
@@ -318,4 +322,14 @@ fn holders(db: &Connection) -> Result<BTreeMap<String, (Option<u8>, String)>, St
     )?;
     let found = query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn known_since(db: &Connection) -> Result<Option<Millis>, StoreError> {
+    let mut query = db.prepare_cached(
+        "SELECT coalesce(
+            (SELECT min(at) FROM (SELECT min(published_at) AS at FROM consent_text
+                                  UNION ALL SELECT min(signed_at) FROM signature)),
+            (SELECT min(at) FROM (SELECT min(started_at) AS at FROM lesson UNION ALL SELECT min(lent_at) FROM loan)))",
+    )?;
+    Ok(query.query_row([], |row| row.get(0))?)
 }

@@ -7,7 +7,7 @@ use appliance_core::{
     calendar::{Day, YearMonth, month as year_month},
     figures::{
         Asked, MonthFigures, Offered, SchoolCalendar, SemesterFigures,
-        annex::{self, Counts, Typed},
+        annex::{self, Counts, Rests, Typed},
         offered,
         table::{Names, Table, month_table, rules, semester_table},
     },
@@ -112,6 +112,8 @@ pub struct ReportAnswer {
     rules: Both<Vec<String>>,
     typed: Typed,
     row: Both<Vec<String>>,
+    /// Which register the row rests on.
+    register: Both<String>,
 }
 
 type Asking = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -190,10 +192,12 @@ impl FiguresState {
         serde_json::from_str(&text).map_err(internal)
     }
 
-    /// Counts for 附件6 that the register gives.
-    async fn counts(&self, background: &Background, semester: &SemesterFigures) -> Result<Counts, Refusal> {
+    /// Counts for 附件6 that the register gives, and which register they rest on.
+    async fn counts(&self, background: &Background, semester: &SemesterFigures) -> Result<(Counts, Rests), Refusal> {
+        let rests = Rests::of(semester.days, background.known_since, background.today);
         let register = self.registers.load().await.map_err(internal)?;
-        Ok(annex::counts(&register, &background.held, semester.unseen_days))
+        let counts = rests.counts(|| annex::counts(&register, &background.held, semester.unseen_days));
+        Ok((counts, rests))
     }
 
     /// The sheets of the report: 附件6, the semester, the month of the school.
@@ -293,12 +297,13 @@ pub async fn report(State(state): State<FiguresState>, query: Asking) -> Result<
         Some(_) => Some(state.figures.month(asked.month, None, now).await.map_err(internal)?.0),
         None => None,
     };
-    let (typed, counts) = (state.typed().await?, state.counts(&background, &semester).await?);
+    let (typed, (counts, rests)) = (state.typed().await?, state.counts(&background, &semester).await?);
     let rules = Both::of(|lang| rules(state.figures.parameters(), background.calendar, lang));
     let row = Both::of(|lang| annex::row(&typed, counts, &semester).iter().map(|cell| cell.words(lang)).collect());
+    let register = Both::of(|lang| rests.words(lang));
     let (today, of) = (background.today, asked.name());
     let (names, offered) = (state.names(background), offered(today));
-    Ok(axum::Json(ReportAnswer { today, of, offered, semester, month, names, rules, typed, row }))
+    Ok(axum::Json(ReportAnswer { today, of, offered, semester, month, names, rules, typed, row, register }))
 }
 
 /// `GET /api/report.ods`: 附件6, the semester and the month.

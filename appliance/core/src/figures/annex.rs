@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use classroom_protocol::catalogue::{Lang, fill, text};
+use classroom_protocol::{
+    Millis,
+    catalogue::{Lang, fill, text},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::register::{Register, consent};
 
 use super::{
-    Parameters, SemesterFigures,
+    Day, Parameters, SemesterFigures,
     rate::Figure,
+    school_days::Days,
     table::{CalendarFrom, Cell, Table, rules},
 };
 
@@ -52,6 +56,42 @@ pub struct Typed {
     pub carts: Option<u32>,
     /// Points of the self-assessment without item 1, which the box counts.
     pub other_points: Option<u32>,
+}
+
+/// Which register the counts rest on: classes and consents are not kept with their dates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rests {
+    /// That of this day.
+    On(Day),
+    /// None: the semester ended before this day, the first of which the box knows anything of classes and consents.
+    Before(Day),
+}
+
+impl Rests {
+    /// Of a semester. `known_since`: the earliest time of which the box has a consent text or a signature, while it has
+    /// neither a lesson or a loan; without any it knows of `today` alone.
+    pub fn of(semester: Days, known_since: Option<Millis>, today: Day) -> Self {
+        let known = known_since.map_or(today, Day::of).min(today);
+        if semester.to < known { Self::Before(known) } else { Self::On(today) }
+    }
+
+    /// The same in words.
+    pub fn words(self, lang: Lang) -> String {
+        let (key, day) = match self {
+            Self::On(day) => ("figures.annex-register", day),
+            Self::Before(day) => ("figures.annex-no-register", day),
+        };
+        fill(lang, key, &[("day", &day.text())])
+    }
+
+    /// The counts that the register of today gives, where they may stand for the semester; else all are unknown.
+    #[must_use]
+    pub fn counts(self, today: impl FnOnce() -> Counts) -> Counts {
+        match self {
+            Self::On(_) => today(),
+            Self::Before(_) => Counts::default(),
+        }
+    }
 }
 
 /// What the register knows.
@@ -155,10 +195,11 @@ pub fn row(typed: &Typed, counts: Counts, semester: &SemesterFigures) -> [Cell; 
     ]
 }
 
-/// The sheet: the plan's title, the 18 titles, the school's row, and below it how it was counted.
+/// The sheet: the plan's title, the 18 titles, the school's row, and below it which register it rests on and how it was
+/// counted.
 pub fn table(
     typed: &Typed,
-    counts: Counts,
+    (counts, rests): (Counts, Rests),
     semester: &SemesterFigures,
     calendar: CalendarFrom,
     parameters: &Parameters,
@@ -173,6 +214,7 @@ pub fn table(
         row(typed, counts, semester).into(),
         vec![],
         own(&fill(lang, "figures.annex-span", &span)),
+        own(&rests.words(lang)),
         own(text(lang, "figures.annex-week")),
     ];
     rows.extend(rules(parameters, calendar, lang).into_iter().map(|line| vec![Cell::Text(line)]));
@@ -230,6 +272,30 @@ mod tests {
         assert_eq!(teachers(&[], 60), None, "the box was off");
         assert_eq!(teachers(&[], 0), Some(0), "it was on, and nobody came");
         assert_eq!(teachers(&["1", "2"], 60), Some(2));
+    }
+
+    #[test]
+    fn a_semester_before_the_registers_knowledge_is_unknown() {
+        let day = |text: &str| crate::calendar::day(text).unwrap();
+        let noon = |text: &str| Some(day(text).begins() + 43_200_000);
+        let autumn = Days { from: day("2024-08-01"), to: day("2025-01-31") };
+        let today = day("2026-11-22");
+        let of = |since| Rests::of(autumn, since, today);
+        assert_eq!(of(noon("2025-02-01")), Rests::Before(day("2025-02-01")));
+        assert_eq!(of(noon("2025-01-31")), Rests::On(today), "its last day is known");
+        assert_eq!(of(None), Rests::Before(today), "nothing proves it");
+        let now = Days { from: day("2026-08-01"), to: day("2027-01-31") };
+        assert_eq!(Rests::of(now, None, today), Rests::On(today));
+        assert_eq!(Rests::of(now, noon("2030-01-01"), today), Rests::On(today), "a clock that was wrong");
+        let some = || Counts { classes: Some(1), teachers: Some(2), students: Some(3) };
+        assert_eq!(of(None).counts(some), Counts::default());
+        assert_eq!(Rests::On(today).counts(some), some());
+        for lang in [Lang::ZhHantTw, Lang::En] {
+            for (rests, day) in [(of(noon("2025-02-01")), "2025-02-01"), (Rests::On(today), "2026-11-22")] {
+                let words = rests.words(lang);
+                assert!(words.contains(day) && !words.contains('{'), "{words}");
+            }
+        }
     }
 
     #[test]

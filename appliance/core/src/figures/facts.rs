@@ -1,6 +1,6 @@
 //! What the figures are made of: records of activity and facts of the register.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use classroom_protocol::Millis;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ pub struct Loan {
 pub struct Device {
     /// Opaque code.
     pub id: String,
-    /// The class whose students have it.
+    /// The class of who has or had it last, in today's register; of another time its records tell (`of_class`).
     pub class: Option<i64>,
     /// Its duties; on other days it is not enrolled.
     pub duties: Vec<(Days, Duty)>,
@@ -130,23 +130,5 @@ impl Facts {
         let known =
             |record: &Activity| Activity { device: record.device.clone().or_else(|| own(record)), ..record.clone() };
         self.activities.iter().map(known).collect()
-    }
-
-    /// The part of one class: its devices, its records, its lessons.
-    #[must_use]
-    pub fn of_class(&self, class: i64) -> Self {
-        let own = |of: Option<i64>| of == Some(class);
-        let devices: Vec<Device> = self.devices.iter().filter(|device| own(device.class)).cloned().collect();
-        let ids: BTreeSet<&str> = devices.iter().map(|device| device.id.as_str()).collect();
-        let ours = |record: &Activity| {
-            own(record.class) || record.device.as_deref().is_some_and(|device| ids.contains(device))
-        };
-        Self {
-            activities: self.records().into_iter().filter(|record| ours(record)).collect(),
-            lessons: self.lessons.iter().filter(|lesson| own(lesson.class)).cloned().collect(),
-            platforms: self.platforms.clone(),
-            box_ran: self.box_ran.clone(),
-            devices,
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod active;
 pub mod annex;
+mod class;
 pub mod events;
 mod facts;
 mod month;

@@ -44,7 +44,7 @@ pub fn device(row: DeviceRow, today: Day) -> Device {
     }
     let begun = row.loans.iter().filter(|loan| Day::of(loan.from) <= today);
     Device {
-        // The class of who has or had it last.
+        // The class of who has or had it last, as it is today.
         class: begun.clone().next_back().and_then(|loan| loan.class),
         loans: begun
             .map(|loan| Loan {

@@ -79,7 +79,7 @@ export type Both = Record<'zh-Hant-TW' | 'en', string>;
 export interface Names {
   platforms: Record<string, Both>;
   teachers: Record<string, string>;
-  /** By the device's code; only devices that are on loan. */
+  /** By the device's code; only devices that are on loan, of a class's month only those in its figures. */
   devices: Record<string, { seat: number | null; name: string }>;
 }
 
@@ -125,6 +125,8 @@ export interface ReportAnswer {
   typed: Typed;
   /** The 18 cells of the school's row in words. */
   row: Record<'zh-Hant-TW' | 'en', string[]>;
+  /** Which day's register the row rests on, in words. */
+  register: Both;
 }
 
 const percent = (share: number) => `${Math.floor(share / 100)}.${String(share % 100).padStart(2, '0')}%`;
