@@ -15,7 +15,7 @@ use crate::{
 /// Runs the resolver until a signal asks it to stop.
 ///
 /// # Errors
-/// What keeps it from starting: a port in use, no name server above.
+/// What keeps it from starting: a port in use.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut sockets = systemd::Sockets::from_environment();
     let (mut udp, mut tcp) = (vec![], vec![]);
