@@ -209,7 +209,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     keepers.spawn(library.clone().keep());
     keepers.spawn(tell_registered(devices, registered_tx));
     keepers.spawn(follow_rules);
-    let hearing = policy::hear(policy_folder, rules, refusals, store.access());
+    let hearing = policy::hear(policy_folder, rules, refusals, store.access(), keeping.clone());
     keepers.spawn(async move {
         if let Err(error) = hearing.await {
             tracing::error!(%error, "the resolver is not heard");

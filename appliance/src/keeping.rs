@@ -34,8 +34,10 @@ struct Inner {
 pub struct State {
     /// The database that was set aside, until someone has said that they know.
     pub set_aside: Option<SetAside>,
-    /// Records that wait for room on the disk.
+    /// Records that wait for room on the disk, all of them.
     pub waiting: usize,
+    /// Those of them that are lines of the record of network access.
+    pub accesses: usize,
     /// Records that are lost, as even the memory for them was full.
     pub lost: u64,
 }
@@ -52,13 +54,25 @@ impl Keeping {
         self.0.state.borrow().clone()
     }
 
-    /// So many records wait, and so many more are lost.
+    /// So many records of lessons and use wait, and so many more are lost.
     pub fn records(&self, waiting: usize, lost: u64) {
+        self.tell(lost, |state| state.waiting = waiting + state.accesses);
+    }
+
+    /// So many lines of the record of network access wait, and so many more are lost.
+    pub fn accesses(&self, waiting: usize, lost: u64) {
+        self.tell(lost, |state| {
+            state.waiting = state.waiting - state.accesses + waiting;
+            state.accesses = waiting;
+        });
+    }
+
+    fn tell(&self, lost: u64, change: impl FnOnce(&mut State)) {
         self.0.state.send_if_modified(|state| {
-            let changed = state.waiting != waiting || lost > 0;
-            state.waiting = waiting;
+            let before = (state.waiting, state.accesses);
+            change(state);
             state.lost += lost;
-            changed
+            lost > 0 || before != (state.waiting, state.accesses)
         });
     }
 
@@ -75,7 +89,7 @@ impl Keeping {
 
     /// What teachers and the office are told.
     pub fn view(&self) -> keeping::Keeping {
-        let State { set_aside, waiting, lost: _ } = self.now();
+        let State { set_aside, waiting, accesses: _, lost: _ } = self.now();
         let backups = self.0.backups.display().to_string();
         let set_aside = set_aside.map(|SetAside { at, files }| keeping::SetAside { at, files, backups });
         keeping::Keeping { set_aside, records_wait: waiting > 0 }

@@ -119,11 +119,11 @@ fn run(arguments: Vec<String>) -> anyhow::Result<ExitCode> {
             let (what, done) = if command == "backup" {
                 let (place, keep) = (place.unwrap_or_else(|| config.backup_folder()), config.backup.keep);
                 let made = backup::make(data, &place, clock::now())?;
-                backup::prune(&place, keep.get().into())?;
+                backup::prune(&place, keep.get().into(), &made)?;
                 ("made and checked", made)
             } else {
                 let (place, key) = (place.context("restore needs a folder")?, key.context("restore needs --key FILE")?);
-                ("restored and counted", backup::restore(&place, &key, data)?)
+                ("restored and counted", backup::restore(&place, &key, data, clock::now())?)
             };
             println!("{what}: {}", done.file.display());
             for (table, rows) in &done.contents.rows {

@@ -19,15 +19,21 @@ use appliance_core::{
 use classroom_protocol::{
     Millis,
     catalogue::{Lang, fill},
-    policy::{AccessLine, Notice, UnusedDocument},
+    policy::{AccessLine, Noted, Notice, UnusedDocument},
 };
-use tokio::{net::UnixDatagram, sync::watch, time::timeout};
+use tokio::{
+    net::UnixDatagram,
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
 
-use crate::{clock, dns::Rules, store::AccessLog};
+use crate::{clock, dns::Rules, keeping::Keeping, store::AccessLog};
 
 pub mod document;
+mod record;
 
 use document::InUse;
+use record::{Lines, TOGETHER};
 
 /// How often the document's file is looked at when nothing else happens.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,11 +43,12 @@ const REFUSALS: usize = 20;
 const ADDRESSES: usize = 1_024;
 /// The longest notice, in bytes.
 const NOTICE: usize = 4_096;
-/// The record of network access is kept for half a year and some days (R-POL-20), then erased.
+/// The record of network access is kept for half a year and some days (R-POL-20), then erased: as soon as its order proves
+/// that so much time has passed.
 const KEPT_FOR: Millis = 190 * DAY;
 const DAY: Millis = 86_400_000;
-/// Records are written together at most so many at a time; the socket's own queue holds the next ones.
-const TOGETHER: usize = 256;
+/// How often what is old is erased.
+const ERASE: Duration = Duration::from_secs(24 * 3600);
 
 /// The devices that are in the room now, as the register knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -202,8 +209,8 @@ fn write(folder: &Path, snapshot: &Snapshot) -> std::io::Result<()> {
     fs::rename(&new, &path)
 }
 
-/// Hears the resolver's notices: refusals are shown to who asked, what the school keeps goes to the log. Runs until
-/// dropped.
+/// Hears the resolver's notices: refusals are shown to who asked, what the school keeps goes to the log; while the disk
+/// refuses it, it waits and `keeping` says so. Runs until dropped.
 ///
 /// # Errors
 /// When the socket can't be made.
@@ -212,6 +219,7 @@ pub async fn hear(
     rules: watch::Receiver<Option<Arc<Rules>>>,
     refusals: Refusals,
     log: AccessLog,
+    keeping: Keeping,
 ) -> std::io::Result<()> {
     let path = folder.join("notices.sock");
     if let Err(error) = fs::remove_file(&path)
@@ -221,53 +229,71 @@ pub async fn hear(
     }
     let socket = UnixDatagram::bind(&path)?;
     let mut buffer = vec![0; NOTICE];
-    let mut erased = 0;
+    let mut lines = Lines::new(keeping);
+    let mut erase = interval(ERASE);
+    erase.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let now = clock::now();
-        if now.saturating_sub(erased) > DAY {
-            erased = now;
-            match log.erase_before(now.saturating_sub(KEPT_FOR)).await {
+        let due = lines.due();
+        tokio::select! {
+            size = socket.recv(&mut buffer) => {
+                let mut size = size?;
+                // The socket's own queue holds what comes meanwhile.
+                for more in (0..TOGETHER).rev() {
+                    if let Some(notice) = read(&buffer[..size]) {
+                        if !notice.decision.allow {
+                            refusals.keep(notice.clone());
+                        }
+                        lines.take_in(line(notice, rules.borrow().as_deref()));
+                    }
+                    if more == 0 {
+                        break;
+                    }
+                    match socket.try_recv(&mut buffer) {
+                        Ok(next) => size = next,
+                        Err(_) => break,
+                    }
+                }
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            _ = erase.tick() => match log.erase_older(KEPT_FOR, clock::now()).await {
                 Ok(lines) if lines > 0 => tracing::info!(lines, "old records of network access were erased"),
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "old records of network access can't be erased"),
-            }
+            },
         }
-        let mut records = Vec::new();
-        let mut size = socket.recv(&mut buffer).await?;
-        loop {
-            match serde_json::from_slice::<Notice>(&buffer[..size]) {
-                Ok(notice) => {
-                    if notice.lost > 0 {
-                        tracing::error!(lost = notice.lost, "the resolver lost notices while the hub was away");
-                    }
-                    if !notice.decision.allow {
-                        refusals.keep(notice.clone());
-                    }
-                    let rules = rules.borrow().clone();
-                    records.push(line(notice, rules.as_deref()));
-                }
-                Err(error) => tracing::warn!(%error, "a notice of the resolver can't be read"),
+        lines.write(|first| log.keep(first)).await;
+    }
+}
+
+fn read(datagram: &[u8]) -> Option<Notice> {
+    match serde_json::from_slice::<Notice>(datagram) {
+        Ok(notice) => {
+            if notice.lost > 0 {
+                tracing::error!(lost = notice.lost, "the resolver lost notices while the hub was away");
             }
-            if records.len() >= TOGETHER {
-                break;
-            }
-            match socket.try_recv(&mut buffer) {
-                Ok(more) => size = more,
-                Err(_) => break,
-            }
+            Some(notice)
         }
-        if let Err(error) = log.keep(records).await {
-            tracing::error!(%error, "the record of network access could not be kept");
+        Err(error) => {
+            tracing::warn!(%error, "a notice of the resolver can't be read");
+            None
         }
     }
 }
 
+/// The line for a notice. Lesson and device are those that the resolver has noted, as it may have waited since; of a
+/// resolver that notes none they are those of now.
 fn line(notice: Notice, rules: Option<&Rules>) -> AccessLine {
-    AccessLine {
-        at: notice.at,
-        device: rules.and_then(|rules| rules.device_code(notice.address)).map(str::to_owned),
-        address: notice.address.to_canonical().to_string(),
+    /// The database takes no larger time.
+    const LATEST: Millis = Millis::MAX >> 1;
+    let Noted { lesson, device } = notice.noted.unwrap_or_else(|| Noted {
         lesson: rules.and_then(Rules::lesson).map(str::to_owned),
+        device: rules.and_then(|rules| rules.device_code(notice.address)).map(str::to_owned),
+    });
+    AccessLine {
+        at: notice.at.min(LATEST),
+        device,
+        address: notice.address.to_canonical().to_string(),
+        lesson,
         name: notice.name,
         allow: notice.decision.allow,
         rule: notice.decision.rule.to_string(),
@@ -291,7 +317,16 @@ mod tests {
             record: false,
             alert: None,
         };
-        Notice { at, address: address.into(), name: name.into(), decision, lost: 0 }
+        Notice { at, address: address.into(), name: name.into(), decision, lost: 0, noted: None }
+    }
+
+    #[test]
+    fn a_line_has_the_lesson_in_which_was_asked() {
+        let noted = Noted { lesson: Some("first".into()), device: Some("ABCDEFGH".into()) };
+        let waited = line(Notice { noted: Some(noted), ..notice(5, [10, 0, 0, 1], "a.tw") }, None);
+        assert_eq!((waited.lesson.as_deref(), waited.device.as_deref()), (Some("first"), Some("ABCDEFGH")));
+        let older = line(notice(Millis::MAX, [10, 0, 0, 1], "a.tw"), None);
+        assert_eq!((older.at, older.lesson, older.device), (Millis::MAX >> 1, None, None));
     }
 
     #[test]

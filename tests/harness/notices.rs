@@ -24,7 +24,7 @@ pub fn refuse(hub: &Hub, asked: impl IntoIterator<Item = (Millis, String)>) -> R
             record: true,
             alert: None,
         };
-        let notice = Notice { at, address: [10, 1, 2, 3].into(), name, decision, lost: 0 };
+        let notice = Notice { at, address: [10, 1, 2, 3].into(), name, decision, lost: 0, noted: None };
         socket.send(&serde_json::to_vec(&notice)?)?;
     }
     Ok(())

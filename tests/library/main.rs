@@ -5,8 +5,11 @@
 
 mod class;
 mod crash;
+mod many;
 mod origins;
+mod renewal;
 mod room;
 mod semantics;
 mod streams;
 mod uploads;
+mod usage;

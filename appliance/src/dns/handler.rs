@@ -52,12 +52,14 @@ mod extended {
     pub(super) const NO_REACHABLE_AUTHORITY: u16 = 22;
 }
 
-/// Answers everyone in the room.
+/// Answers everyone in the room. Clones are the same one.
+#[derive(Clone)]
 pub(super) struct Handler {
     pub(super) state: watch::Receiver<Option<Arc<Rules>>>,
     pub(super) cache: Arc<Cache>,
-    pub(super) upstream: Arc<Upstream>,
-    pub(super) notices: Notices,
+    /// `None` while there is nobody to ask.
+    pub(super) upstream: watch::Receiver<Option<Arc<Upstream>>>,
+    pub(super) notices: Arc<Notices>,
     asking: Arc<Semaphore>,
 }
 
@@ -89,9 +91,13 @@ impl Answer {
 }
 
 impl Handler {
-    pub(super) fn new(state: watch::Receiver<Option<Arc<Rules>>>, upstream: Upstream, notices: Notices) -> Self {
+    pub(super) fn new(
+        state: watch::Receiver<Option<Arc<Rules>>>,
+        upstream: watch::Receiver<Option<Arc<Upstream>>>,
+        notices: Notices,
+    ) -> Self {
         let asking = Arc::new(Semaphore::new(ASKING));
-        Self { state, cache: Arc::default(), upstream: Arc::new(upstream), notices, asking }
+        Self { state, cache: Arc::default(), upstream, notices: Arc::new(notices), asking }
     }
 
     async fn answer(&self, request: &Request) -> Answer {
@@ -121,7 +127,7 @@ impl Handler {
         }
         let now = clock::now();
         let verdict = state.decide(&text, asker, now);
-        self.notices.tell(asker, &text, &verdict.decision, now);
+        self.notices.tell(asker, &text, &verdict.decision, &state, now);
         if !verdict.decision.allow {
             return refused(&state, &verdict, name, kind, asker);
         }
@@ -138,7 +144,16 @@ impl Handler {
             let code = if entry.code == ResponseCode::NXDomain { extended::STALE_NXDOMAIN } else { extended::STALE };
             Answer::from_entry(&entry, STALE_TTL.min(longest)).told(code, "the uplink does not answer")
         };
-        if self.upstream.pauses()
+        let Some(upstream) = self.upstream.borrow().clone() else {
+            return stale.map_or_else(
+                || {
+                    Answer::new(ResponseCode::ServFail)
+                        .told(extended::NO_REACHABLE_AUTHORITY, "the box knows no name server but itself")
+                },
+                old,
+            );
+        };
+        if upstream.pauses()
             && let Some(entry) = stale
         {
             return old(entry);
@@ -146,7 +161,7 @@ impl Handler {
         let Ok(place) = self.asking.clone().try_acquire_owned() else {
             return stale.map_or_else(|| Answer::new(ResponseCode::ServFail), old);
         };
-        let (cache, upstream) = (self.cache.clone(), self.upstream.clone());
+        let cache = self.cache.clone();
         let (asked, patience) = (name.clone(), if stale.is_some() { PATIENCE } else { LONG_PATIENCE });
         // It goes on when the client has been answered: the next one gets the fresh answer.
         let asking = tokio::spawn(async move {

@@ -1,16 +1,19 @@
 //! The room's names, in a process of its own (`appliance resolver`): decided for each device, lesson and time by the
 //! hub's last snapshot, answered from the box, the cache or the school's name servers.
 
+mod above;
 mod cache;
 mod handler;
 pub mod lists;
 pub mod names;
 mod notices;
 mod state;
+mod tcp;
 mod upstream;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+pub use above::servers;
 pub use state::{Copies, Rules, Verdict};
 
 use hickory_server::Server;
@@ -22,14 +25,9 @@ use tokio::{
 
 use handler::Handler;
 use notices::Notices;
-use upstream::Upstream;
 
-/// A TCP connection without a question ends after so long.
-const TCP_IDLE: Duration = Duration::from_secs(10);
-/// Answers of a TCP connection that may wait to be sent.
-const TCP_ANSWERS: usize = 32;
-
-/// The rules as the snapshot and the lists in `folder` say, and the task that keeps them so.
+/// The rules as the snapshot and the lists in `folder` say, and the task that keeps them so. There are none before both
+/// were read: what a list closes is open at no time.
 ///
 /// # Errors
 /// When the machine has no randomness to give.
@@ -47,7 +45,7 @@ pub fn rules(
 pub struct Settings {
     /// `policy` in the data folder: the hub's snapshot, the lists, the socket for notices.
     pub folder: PathBuf,
-    /// The name servers above; those of the machine when none is named.
+    /// The name servers above; those of the machine when none is named. The box itself is left out ([`servers`]).
     pub upstream: Vec<SocketAddr>,
     /// Where it listens.
     pub udp: Vec<std::net::UdpSocket>,
@@ -62,38 +60,30 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Starts to answer.
+    /// Starts to answer. Where there is no name server above, the rules are answered for and the rest fails at once.
     ///
     /// # Errors
-    /// When no name server is known or a socket can't be used.
+    /// When a socket can't be used.
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
-        let own: Vec<SocketAddr> = settings.udp.iter().filter_map(|socket| socket.local_addr().ok()).collect();
-        let servers = if settings.upstream.is_empty() {
-            let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-            upstream::of_the_machine(&text, |address| {
-                own.iter().any(|own| {
-                    own.port() == address.port()
-                        && (own.ip().is_unspecified() && address.ip().is_loopback() || own.ip() == address.ip())
-                })
-            })
-        } else {
-            settings.upstream
-        };
-        tracing::info!(?servers, "the name servers above");
-        let upstream = Upstream::new(&servers)?;
+        let udp = settings.udp.iter().filter_map(|socket| socket.local_addr().ok());
+        let tcp = settings.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        let (upstream, follow_servers) = above::keep(settings.upstream, udp.chain(tcp).collect());
         let (state, follow) = rules(settings.folder.clone(), Copies::Elsewhere)?;
         let (notices, sender) = Notices::new(settings.folder.join("notices.sock"));
         let mut tasks = JoinSet::new();
         tasks.spawn(sender);
         tasks.spawn(follow);
-        let mut server = Server::new(Handler::new(state, upstream, notices));
+        tasks.spawn(follow_servers);
+        let handler = Handler::new(state, upstream, notices);
+        let mut server = Server::new(handler.clone());
         for socket in settings.udp {
             socket.set_nonblocking(true)?;
             server.register_socket(UdpSocket::from_std(socket)?);
         }
+        let doors = tcp::Doors::default();
         for listener in settings.tcp {
             listener.set_nonblocking(true)?;
-            server.register_listener(TcpListener::from_std(listener)?, TCP_IDLE, TCP_ANSWERS);
+            tasks.spawn(tcp::serve(TcpListener::from_std(listener)?, handler.clone(), doors.clone()));
         }
         Ok(Self { server, tasks })
     }
@@ -106,3 +96,6 @@ impl Resolver {
         self.tasks.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,13 @@ use std::{
 };
 
 use appliance_core::policy::Decision;
-use classroom_protocol::{Millis, policy::Notice};
+use classroom_protocol::{
+    Millis,
+    policy::{Noted, Notice},
+};
 use tokio::sync::mpsc;
+
+use super::state::Rules;
 
 /// Notices on their way to the sender; when it is full the newest is counted as lost.
 const QUEUE: usize = 4_096;
@@ -44,8 +49,8 @@ impl Notices {
         (Self { queue, lost: lost.clone(), lately: Mutex::default() }, send(socket, waiting, lost))
     }
 
-    /// Tells of a decision, if it is to be told at all.
-    pub(super) fn tell(&self, address: IpAddr, name: &str, decision: &Decision, at: Millis) {
+    /// Tells of a decision by `rules`, if it is to be told at all.
+    pub(super) fn tell(&self, address: IpAddr, name: &str, decision: &Decision, rules: &Rules, at: Millis) {
         if decision.allow && !decision.record && decision.alert.is_none() {
             return;
         }
@@ -61,7 +66,9 @@ impl Notices {
             }
             lately.insert((address, what), now);
         }
-        let notice = Notice { at, address, name: name.to_owned(), decision: *decision, lost: 0 };
+        let noted =
+            Noted { lesson: rules.lesson().map(str::to_owned), device: rules.device_code(address).map(str::to_owned) };
+        let notice = Notice { at, address, name: name.to_owned(), decision: *decision, lost: 0, noted: Some(noted) };
         if self.queue.try_send(notice).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -204,8 +204,8 @@ pub enum Copies {
     Elsewhere,
 }
 
-/// Keeps the state as the hub's snapshot and the lists say. What can't be read changes nothing: the last good one
-/// stays, and the log says so once. Runs until dropped.
+/// Keeps the state as the hub's snapshot and the lists say; there is none before both were read. What can't be read changes
+/// nothing: the last good one stays, and the log says so once. Runs until dropped.
 pub(super) async fn follow(folder: PathBuf, key: Key, copies: Copies, state: watch::Sender<Option<Arc<Rules>>>) {
     let (path, lists_folder, good) = (folder.join("snapshot.json"), folder.join("lists"), folder.join("good"));
     let mut lists = Arc::new(Lists::none(key));
@@ -219,39 +219,47 @@ pub(super) async fn follow(folder: PathBuf, key: Key, copies: Copies, state: wat
     let lists_every = u32::try_from(LOOK_LISTS.as_millis() / LOOK.as_millis()).unwrap_or(1).max(1);
     loop {
         ticks.tick().await;
+        let look_at_lists = round.is_multiple_of(lists_every);
+        let mut to_be_kept = None;
+        // Before the snapshot: there are no rules for anyone until the lists were read once.
+        if look_at_lists {
+            let found = lists::look(&lists_folder);
+            // A file that is just being written is looked at when it rests, so that its half counts at no time.
+            let rests = loaded.is_none() || found == before;
+            if rests && loaded.as_ref() != Some(&found) {
+                let (from, good, old) = (lists_folder.clone(), good.clone(), lists.clone());
+                match tokio::task::spawn_blocking(move || Lists::load(key, &from, &good, &old)).await {
+                    Ok(new) => {
+                        loaded = Some(found.clone());
+                        lists = Arc::new(new);
+                        to_be_kept = (copies == Copies::Kept).then(|| lists.clone());
+                        let with = state.borrow().as_ref().map(|old| Arc::new(old.with_lists(lists.clone())));
+                        if with.is_some() {
+                            state.send_replace(with);
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "the lists could not be read; tried again"),
+                }
+            }
+            before = found;
+        }
         let now_seen = seen(&path);
-        if now_seen.is_some() && now_seen != snapshot_seen {
+        if loaded.is_some() && now_seen.is_some() && now_seen != snapshot_seen {
             snapshot_seen = now_seen;
             match read(&path).and_then(|snapshot| Rules::new(snapshot, lists.clone())) {
                 Ok(new) => drop(state.send_replace(Some(Arc::new(new)))),
                 Err(reason) => tracing::error!(reason, "the hub's snapshot can't be used; the last good one stays"),
             }
         }
-        if round.is_multiple_of(lists_every) {
-            let found = lists::look(&lists_folder);
-            // A file that is just being written is looked at when it rests, so that its half counts at no time.
-            let rests = loaded.is_none() || found == before;
-            if rests && loaded.as_ref() != Some(&found) {
-                loaded = Some(found.clone());
-                let (from, good, old) = (lists_folder.clone(), good.clone(), lists.clone());
-                let load = move || {
-                    let new = Lists::load(key, &from, &good, &old);
-                    if copies == Copies::Kept
-                        && let Err(error) = lists::keep_good(&new, &from, &good)
-                    {
-                        tracing::error!(%error, "the good lists can't be kept for after a restart");
-                    }
-                    new
-                };
-                if let Ok(new) = tokio::task::spawn_blocking(load).await {
-                    lists = Arc::new(new);
-                    let with = state.borrow().as_ref().map(|old| Arc::new(old.with_lists(lists.clone())));
-                    if with.is_some() {
-                        state.send_replace(with);
-                    }
-                }
+        // After both: nobody waits for copies.
+        if let Some(new) = to_be_kept {
+            let (from, good) = (lists_folder.clone(), good.clone());
+            let kept = tokio::task::spawn_blocking(move || lists::keep_good(&new, &from, &good)).await;
+            if let Err(error) = kept.map_err(std::io::Error::other).flatten() {
+                tracing::error!(%error, "the good lists can't be kept for after a restart");
             }
-            before = found;
+        }
+        if look_at_lists {
             tell_strangers(&state, &mut strangers);
         }
         round = round.wrapping_add(1);

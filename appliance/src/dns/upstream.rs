@@ -104,26 +104,3 @@ impl Upstream {
         entry
     }
 }
-
-/// The name servers that the machine itself asks (`resolv.conf`), without those at `own` addresses: the box must not
-/// ask itself.
-pub(super) fn of_the_machine(resolv_conf: &str, own: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
-    let addresses = resolv_conf.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some("nameserver")).then(|| words.next()?.parse().ok())?
-    });
-    addresses.map(|address| SocketAddr::new(address, 53)).filter(|address| !own(*address)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machines_servers_without_ourselves() {
-        let text = "# x\nsearch school.example\nnameserver 127.0.0.1\nnameserver 10.1.0.1 \nnameserver fe80::1\noptions x\nnameserver";
-        let found = of_the_machine(text, |address| address.ip().is_loopback());
-        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.1.0.1:53", "[fe80::1]:53"]);
-        assert!(Upstream::new(&[]).is_err());
-    }
-}

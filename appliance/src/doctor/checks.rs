@@ -2,12 +2,12 @@
 
 use std::{
     fs, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket},
     path::Path,
     time::{Duration, UNIX_EPOCH},
 };
 
-use appliance_core::{calendar, usage::key::Standing};
+use appliance_core::{calendar, servers::Servers, usage::key::Standing};
 use classroom_protocol::{
     Millis,
     policy::{Instead, ListFault, PolicyList, UnusedDocument},
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::{
     config::{Config, Listen},
-    dns::{lists::Lists, names::Key},
+    dns::{self, lists::Lists, names::Key},
     net,
     policy::document::{InUse, in_use},
-    store::{self as kept, StoreError},
+    store::{self as kept, StoreError, backup::Held},
     tls::{Certificate, TlsError},
     usage::SchoolKey,
 };
@@ -149,6 +149,35 @@ fn echo(card: Ipv4Addr) -> io::Result<()> {
     }
 }
 
+/// The resolver has somebody else than itself to ask.
+pub(super) fn name_servers(config: &Config) -> Finding {
+    /// What systemd opens for the resolver (`systemd/classroom-resolver.socket`).
+    const BY_SYSTEMD: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 53);
+    let listening = config.resolver.listen.iter().map(|listen| match listen {
+        Listen::Address(address) => *address,
+        Listen::Systemd(_) => BY_SYSTEMD,
+    });
+    let named = &config.resolver.upstream;
+    name_servers_of(&dns::servers(named, &listening.collect::<Vec<_>>()), !named.is_empty())
+}
+
+pub(super) fn name_servers_of(servers: &Servers, named: bool) -> Finding {
+    let Servers { above, itself } = servers;
+    let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (asked, own) = (("servers", list(above)), ("own", list(itself)));
+    match (above.is_empty(), itself.is_empty()) {
+        (false, true) => Finding::new("names", Good, "console.doctor-names", [asked]),
+        (false, false) => Finding::new("names", Warning, "console.doctor-names-some", [asked, own]),
+        (true, false) => {
+            // A computer that is no box has a name service of its own on its loopback, and nobody asks our resolver.
+            let a_box = named || itself.iter().any(|server| !server.ip().is_loopback());
+            Finding::new("names", if a_box { Bad } else { Warning }, "console.doctor-names-itself", [own])
+        }
+        // Maybe only for as long as the cable is out.
+        (true, true) => Finding::new("names", Warning, "console.doctor-names-none", []),
+    }
+}
+
 /// The clock is not behind the software itself, and someone keeps it right where that can be told.
 pub(super) fn clock(now: Millis) -> Finding {
     let built = std::env::current_exe().and_then(fs::metadata).and_then(|meta| meta.modified()).ok();
@@ -243,27 +272,38 @@ pub(super) fn buffer() -> Option<Finding> {
     Some(Finding::new("buffer", grade, key, [("bytes", most.to_string()), ("wanted", BUFFER.to_string())]))
 }
 
-/// A backup was made in the last days, unless the box is so new that it keeps nothing (R-DATA-5).
-pub(super) fn backup(config: &Config, now: Millis) -> Option<Finding> {
+/// A backup was made in the last days, unless the box is so new that it keeps nothing (R-DATA-5); and none is dated ahead,
+/// as by a clock that was once wrong.
+pub(super) fn backup(config: &Config, now: Millis) -> Vec<Finding> {
     /// The timer makes one a day; a weekend and a holiday may pass.
     const DAYS: Millis = 5;
     let folder = config.backup_folder();
     let at = ("folder", folder.display().to_string());
     if !matches!(kept::check(&config.store.path), Ok(Some(_))) {
-        return None;
+        return Vec::new();
     }
-    Some(match kept::backup::newest_at(&folder) {
-        Ok(Some(made)) => {
+    let Held { newest, ahead } = match kept::backup::held(&folder, now) {
+        Ok(held) => held,
+        Err(error) => {
+            let values = [at, ("reason", error.to_string())];
+            return vec![Finding::new("backup", Warning, "console.doctor-backup-failed", values)];
+        }
+    };
+    let mut findings = vec![match newest {
+        Some(made) => {
             let days = now.saturating_sub(made) / DAY;
             let key = if days > DAYS { "console.doctor-backup-old" } else { "console.doctor-backup" };
             let grade = if days > DAYS { Warning } else { Good };
-            Finding::new("backup", grade, key, [at, ("days", days.to_string())])
+            Finding::new("backup", grade, key, [at.clone(), ("days", days.to_string())])
         }
-        Ok(None) => Finding::new("backup", Warning, "console.doctor-backup-none", [at]),
-        Err(error) => {
-            Finding::new("backup", Warning, "console.doctor-backup-failed", [at, ("reason", error.to_string())])
-        }
-    })
+        None if ahead > 0 => Finding::new("backup", Warning, "console.doctor-backup-none-now", [at.clone()]),
+        None => Finding::new("backup", Warning, "console.doctor-backup-none", [at.clone()]),
+    }];
+    if ahead > 0 {
+        let values = [at, ("count", ahead.to_string())];
+        findings.push(Finding::new("backup", Warning, "console.doctor-backup-ahead", values));
+    }
+    findings
 }
 
 /// Whether a damaged database was set aside and nobody has said that this is known.

@@ -28,7 +28,7 @@ pub enum Grade {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What was looked at: `port`, `addresses`, `multicast`, `clock`, `disk`, `certificate`, `buffer`, `store`,
-    /// `school-key`, `backup`, `rules`, `list`.
+    /// `school-key`, `backup`, `rules`, `list`, `names`.
     pub check: &'static str,
     /// How bad it is.
     pub grade: Grade,
@@ -68,6 +68,7 @@ pub fn examine(config: &Config, now: Millis) -> Vec<Finding> {
     let mut findings = checks::ports(config);
     findings.extend(checks::addresses(config));
     findings.extend(checks::multicast(config));
+    findings.push(checks::name_servers(config));
     findings.push(checks::clock(now));
     findings.extend(checks::disk(config));
     findings.extend(checks::certificate(config, now));

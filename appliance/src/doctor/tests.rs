@@ -3,6 +3,7 @@
 
 use std::{net::TcpListener, net::UdpSocket, path::Path};
 
+use appliance_core::servers::Servers;
 use tempfile::TempDir;
 
 use super::*;
@@ -63,6 +64,35 @@ fn a_port_that_another_program_holds_is_told_with_its_name() {
 }
 
 #[test]
+fn a_resolver_that_would_ask_itself_is_told() {
+    let (_folder, mut config) = healthy();
+    let mut found = |listen: &str, upstream: &[&str]| {
+        config.resolver.listen = vec![listen.parse().unwrap()];
+        config.resolver.upstream = upstream.iter().map(|server| server.parse().unwrap()).collect();
+        checks::name_servers(&config)
+    };
+    for listen in ["0.0.0.0:53", "systemd:dns"] {
+        assert_eq!(found(listen, &["192.0.2.1:53"]).key, "console.doctor-names");
+        assert_eq!(found(listen, &["127.0.0.1:53", "192.0.2.1:53"]).key, "console.doctor-names-some");
+        let itself = found(listen, &["127.0.0.1:53"]);
+        assert_eq!((itself.key, itself.grade), ("console.doctor-names-itself", Grade::Bad));
+        for lang in [Lang::ZhHantTw, Lang::En] {
+            let sentence = itself.sentence(lang);
+            assert!(sentence.contains("127.0.0.1:53") && sentence.contains("[resolver] upstream"), "{sentence}");
+        }
+    }
+    // Of the machine's own: its loopback is its own affair, an address that DHCP handed out is not.
+    let of_the_machine = |itself: &[&str]| {
+        let itself = itself.iter().map(|server| server.parse().unwrap()).collect();
+        let finding = checks::name_servers_of(&Servers { above: vec![], itself }, false);
+        (finding.key, finding.grade)
+    };
+    assert_eq!(of_the_machine(&["10.1.2.3:53"]), ("console.doctor-names-itself", Grade::Bad));
+    assert_eq!(of_the_machine(&["127.0.0.53:53"]), ("console.doctor-names-itself", Grade::Warning));
+    assert_eq!(of_the_machine(&[]), ("console.doctor-names-none", Grade::Warning));
+}
+
+#[test]
 fn a_clock_that_is_behind_and_one_that_nobody_keeps() {
     let folder = TempDir::new().unwrap();
     let clock = |now, built, path: &Path| checks::clock_at(now, built, path).key;
@@ -110,6 +140,20 @@ fn a_certificate_is_looked_at_when_there_is_one() {
     assert_eq!(key(&config), "console.doctor-certificate-name");
     config.https.key = Some(folder.path().join("c.pem"));
     assert_eq!(key(&config), "console.doctor-certificate-no-key");
+}
+
+#[test]
+fn backups_that_are_dated_ahead_are_told_and_are_not_the_newest() {
+    let (_folder, config) = healthy();
+    store::open(&config.store.path, 1).unwrap().keeper.close();
+    let backups = config.backup_folder();
+    store::backup::make(&config.store.path, &backups, NOW + 365 * DAY).unwrap();
+    let told = checks::backup(&config, NOW);
+    assert_eq!(keys(&told), ["console.doctor-backup-none-now", "console.doctor-backup-ahead"]);
+    assert!(told[1].sentence(Lang::En).contains(": 1."), "{}", told[1].sentence(Lang::En));
+    store::backup::make(&config.store.path, &backups, NOW).unwrap();
+    let told = checks::backup(&config, NOW + 7 * DAY);
+    assert_eq!(keys(&told), ["console.doctor-backup-old", "console.doctor-backup-ahead"]);
 }
 
 #[test]

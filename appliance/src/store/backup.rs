@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use appliance_core::backups;
 use classroom_protocol::Millis;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,9 @@ const FILES: &[&str] =
     &["box.key", "school.key", "school-meanwhile.key", "orders.key", "device-authority.pem", "policy/document.json"];
 /// Lists of names that the school has added.
 const LISTS: &str = "policy/lists";
-/// How names of backups end.
+/// How names of backups begin; their time follows, in milliseconds since 1970.
+const BEGIN: &str = "classroom-";
+/// How they end.
 const END: &str = ".backup";
 
 /// What a backup holds, for people and for the check after a restore. Lies beside it as JSON; names nobody.
@@ -67,7 +70,7 @@ pub fn make(folder: &Path, target: &Path, now: Millis) -> Result<Backup, StoreEr
     if !target.is_dir() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(target).map_err(|e| StoreError::file(target, &e))?;
     }
-    let name = format!("classroom-{now}{END}");
+    let name = format!("{BEGIN}{now}{END}");
     let (file, new) = (target.join(&name), target.join(format!("{name}.new")));
     remove(&new)?;
     let made = write(folder, &path, open_with, &new, &key, now);
@@ -143,44 +146,57 @@ fn is_kept(name: &str) -> bool {
     FILES.contains(&name) || list.is_some_and(|list| !list.contains('/') && !list.starts_with('.') && !list.is_empty())
 }
 
-/// Removes the oldest backups in `target`, so that `keep` are left. Returns how many went.
+/// Removes backups in `target`, so that `keep` are left, `made` among them, which was made just now: those that a wrong
+/// clock has dated ahead, then the oldest. Files without a time in their name are someone's own and stay. Returns how many
+/// went.
 ///
 /// # Errors
 /// What files and disks can refuse.
-pub fn prune(target: &Path, keep: usize) -> Result<usize, StoreError> {
-    let mut all = backups(target)?;
-    all.sort_by_key(|path| std::cmp::Reverse(age_order(path)));
-    let old = all.split_off(keep.min(all.len()));
-    for path in &old {
+pub fn prune(target: &Path, keep: usize, made: &Backup) -> Result<usize, StoreError> {
+    let dated = dated(target)?;
+    let times: Vec<Millis> = dated.iter().map(|(at, _)| *at).collect();
+    let surplus = backups::surplus(&times, made.contents.at, keep);
+    for (_, path) in dated.iter().filter(|(at, _)| surplus.contains(at)) {
         remove(&contents_of(path))?;
         remove(path)?;
     }
-    Ok(old.len())
+    Ok(surplus.len())
 }
 
-/// When the newest backup in `target` was made; `None` when there is none.
+/// What a folder of backups holds, by the times in their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// When the newest was made, of those that are not ahead.
+    pub newest: Option<Millis>,
+    /// So many are dated ahead of now.
+    pub ahead: usize,
+}
+
+/// Looks at the backups in `target`; there are none when there is no such folder.
 ///
 /// # Errors
 /// When the folder can't be read.
-pub fn newest_at(target: &Path) -> Result<Option<Millis>, StoreError> {
+pub fn held(target: &Path, now: Millis) -> Result<Held, StoreError> {
     if !target.is_dir() {
-        return Ok(None);
+        return Ok(Held::default());
     }
-    let at = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("classroom-")?.parse().ok();
-    Ok(backups(target)?.iter().filter_map(at).max())
+    let times: Vec<Millis> = dated(target)?.into_iter().map(|(at, _)| at).collect();
+    let ahead = times.iter().filter(|at| backups::is_ahead(**at, now)).count();
+    Ok(Held { newest: backups::newest(&times, now), ahead })
 }
 
-/// Restores a backup into `folder`, which must hold no database: the newest one when `source` is a folder of backups.
-/// `key` is the file with the key that the box had. Checks what it restored by opening and counting it. Whoever calls, the
+/// Restores a backup into `folder`, which must hold no database: the newest one when `source` is a folder of backups,
+/// passing over those dated ahead of `now` if there are others. `key` is the file with the key that the box had. Checks what it restored by opening and counting it. Whoever calls, the
 /// files are of the owner of the folder that they are put in.
 ///
 /// The empty database with which a box goes on after the old one was damaged makes room: it is set aside with its key.
+/// What the backup says devices were given is not what they have had since, so it is forgotten: all are given orders anew.
 ///
 /// # Errors
 /// [`StoreError::Missing`] when there is no backup or no key, [`StoreError::Taken`] when `folder` has a database,
 /// [`StoreError::Damaged`] when the key is not its key or something is not what it was.
-pub fn restore(source: &Path, key: &Path, folder: &Path) -> Result<Backup, StoreError> {
-    let file = newest(source)?;
+pub fn restore(source: &Path, key: &Path, folder: &Path, now: Millis) -> Result<Backup, StoreError> {
+    let file = chosen(source, now)?;
     let page = contents_of(&file);
     let text = fs::read_to_string(&page).map_err(|e| StoreError::file(&page, &e))?;
     let contents: Contents =
@@ -222,6 +238,7 @@ pub fn restore(source: &Path, key: &Path, folder: &Path) -> Result<Backup, Store
     }
     drop(query);
     db.execute_batch("DROP TABLE kept_file")?;
+    forget_given(&db)?;
     db.close().map_err(|(_, error)| StoreError::from(error))?;
     keyfile::save(folder, cipher::FILE, &bytes).map_err(|e| StoreError::File(e.to_string()))?;
     give(&folder.join(cipher::FILE), folder)?;
@@ -276,28 +293,35 @@ fn check(file: &Path, key: &StoreKey, contents: &Contents) -> Result<(), StoreEr
     }
 }
 
-/// The backup itself, or the newest one of a folder: their names hold the time.
-fn newest(source: &Path) -> Result<PathBuf, StoreError> {
+/// Forgets what orders devices were given, but not their numbers: the next ones have a higher version, also for a device
+/// whose orders are what they were.
+fn forget_given(db: &Connection) -> Result<(), StoreError> {
+    // Older databases have no agents.
+    let sql = "SELECT EXISTS (SELECT * FROM sqlite_master WHERE type = 'table' AND name = 'agent')";
+    if db.query_row(sql, [], |row| row.get(0))? {
+        db.execute("UPDATE agent SET orders_hash = zeroblob(32)", [])?;
+    }
+    Ok(())
+}
+
+/// The backup itself, or the one of a folder that is to be brought back: their names hold the time.
+fn chosen(source: &Path, now: Millis) -> Result<PathBuf, StoreError> {
     if source.is_file() {
         return Ok(source.into());
     }
-    backups(source)?.into_iter().max_by_key(|path| age_order(path)).ok_or_else(|| {
+    let dated = dated(source)?;
+    let times: Vec<Millis> = dated.iter().map(|(at, _)| *at).collect();
+    let at = backups::to_restore(&times, now);
+    dated.into_iter().find(|(made, _)| Some(*made) == at).map(|(_, path)| path).ok_or_else(|| {
         StoreError::File(format!("{}: there is no backup (classroom-….backup) in this folder", source.display()))
     })
 }
 
-fn backups(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+/// The backups in a folder with the times in their names.
+fn dated(folder: &Path) -> Result<Vec<(Millis, PathBuf)>, StoreError> {
     let entries = fs::read_dir(folder).map_err(|e| StoreError::file(folder, &e))?;
-    let ours = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("classroom-") && name.ends_with(END)
-    };
-    Ok(entries.flatten().map(|entry| entry.path()).filter(ours).collect())
-}
-
-/// Sorts backups of one folder by age.
-fn age_order(path: &Path) -> (usize, PathBuf) {
-    (path.as_os_str().len(), path.to_path_buf())
+    let at = |path: &Path| path.file_name()?.to_str()?.strip_prefix(BEGIN)?.strip_suffix(END)?.parse().ok();
+    Ok(entries.flatten().map(|entry| entry.path()).filter_map(|path| Some((at(&path)?, path))).collect())
 }
 
 fn contents_of(file: &Path) -> PathBuf {
@@ -346,14 +370,15 @@ mod tests {
         assert!(!bytes.windows(9).any(|window| window == "吳承恩".as_bytes()), "it names nobody");
 
         let key = home.path().join("store.key");
-        let restored = restore(target.path(), &key, other.path()).unwrap();
+        let restored = restore(target.path(), &key, other.path(), 2000).unwrap();
         assert_eq!(restored.contents, second.contents, "the newest, though its name sorts before");
         for name in files {
             assert_eq!(fs::read_to_string(other.path().join(name)).unwrap(), name);
         }
-        assert_eq!(restore(target.path(), &key, other.path()), Err(StoreError::Taken));
-        assert_eq!((newest_at(target.path()), newest_at(&home.path().join("none"))), (Ok(Some(1000)), Ok(None)));
-        assert_eq!((prune(target.path(), 1), prune(target.path(), 1)), (Ok(1), Ok(0)));
+        assert_eq!(restore(target.path(), &key, other.path(), 2000), Err(StoreError::Taken));
+        let newest = |folder: &Path| held(folder, 2000).map(|held| held.newest);
+        assert_eq!((newest(target.path()), newest(&home.path().join("none"))), (Ok(Some(1000)), Ok(None)));
+        assert_eq!((prune(target.path(), 1, &second), prune(target.path(), 1, &second)), (Ok(1), Ok(0)));
         assert!(second.file.is_file() && !first.file.exists() && !contents_of(&first.file).exists());
         let again = store::open(other.path(), 2).unwrap();
         assert_eq!(again.set_aside, None);
@@ -362,6 +387,50 @@ mod tests {
             fs::read(home.path().join("school.key")).unwrap(),
             fs::read(other.path().join("school.key")).unwrap()
         );
+        tokio::task::spawn_blocking(|| (again.keeper.close(), opened.keeper.close())).await.unwrap();
+    }
+
+    #[test]
+    fn copies_that_a_wrong_clock_has_dated_ahead_take_nobodys_place() {
+        const DAY: Millis = 86_400_000;
+        const NOW: Millis = 20_000 * DAY;
+        let (home, target, other) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        store::open(home.path(), 1).unwrap().keeper.close();
+        let ahead: Vec<Backup> =
+            (0..3).map(|n| make(home.path(), target.path(), NOW + 365 * DAY + n).unwrap()).collect();
+        assert_eq!(held(target.path(), NOW), Ok(Held { newest: None, ahead: 3 }));
+        let own = target.path().join("classroom-before-the-holidays.backup");
+        fs::write(&own, "a copy that someone has named").unwrap();
+        let made = make(home.path(), target.path(), NOW).unwrap();
+        assert_eq!(prune(target.path(), 3, &made), Ok(1));
+        assert!(made.file.is_file() && own.is_file() && !ahead[0].file.exists() && ahead[2].file.is_file());
+        assert_eq!(held(target.path(), NOW + 60_000), Ok(Held { newest: Some(NOW), ahead: 2 }));
+        let key = home.path().join("store.key");
+        assert_eq!(restore(target.path(), &key, other.path(), NOW + 60_000).unwrap().file, made.file);
+        let named = tempfile::tempdir().unwrap();
+        assert_eq!(restore(&ahead[2].file, &key, named.path(), NOW).unwrap(), ahead[2], "when it is named");
+        let lost = tempfile::tempdir().unwrap();
+        let of_box_without_time = restore(target.path(), &key, lost.path(), 5).unwrap();
+        assert_eq!(of_box_without_time.file, ahead[2].file, "all are ahead of 1970: the newest");
+    }
+
+    #[tokio::test]
+    async fn after_a_restore_devices_are_given_higher_orders_though_they_say_the_same() {
+        let (home, target, other) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let opened = store::open(home.path(), 1).unwrap();
+        let agents = opened.store.agents();
+        agents.issue([1; 32], "ABCDEFGH".into(), 1, 100).await.unwrap();
+        let row = agents.enrol([1; 32], "e1".into(), [2; 32], 2).await.unwrap().unwrap();
+        let given = store::GivenOrders { version: 50, at: 50, hash: [3; 32] };
+        let seen = store::Seen { at: 50, link: None, version: String::new(), given: given.clone(), dropped: 0 };
+        agents.seen(row.enrolment, seen).await.unwrap();
+        make(home.path(), target.path(), 60).unwrap();
+        restore(target.path(), &home.path().join("store.key"), other.path(), 90).unwrap();
+        let again = store::open(other.path(), 91).unwrap();
+        let kept = again.store.agents().of("ABCDEFGH".into()).await.unwrap().unwrap().given;
+        assert_eq!(kept, store::GivenOrders { hash: [0; 32], ..given });
         tokio::task::spawn_blocking(|| (again.keeper.close(), opened.keeper.close())).await.unwrap();
     }
 
@@ -375,14 +444,17 @@ mod tests {
         let key = home.path().join("store.key");
         let wrong = home.path().join("wrong.key");
         fs::write(&wrong, [7; 32]).unwrap();
-        assert!(matches!(restore(target.path(), &wrong, other.path()), Err(StoreError::Damaged(_))));
+        assert!(matches!(restore(target.path(), &wrong, other.path(), 2000), Err(StoreError::Damaged(_))));
         let mut bytes = fs::read(&backup.file).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&backup.file, &bytes).unwrap();
-        assert!(matches!(restore(target.path(), &key, other.path()), Err(StoreError::Damaged(_))), "one flipped bit");
+        assert!(
+            matches!(restore(target.path(), &key, other.path(), 2000), Err(StoreError::Damaged(_))),
+            "one flipped bit"
+        );
         assert!(!other.path().join(FILE).exists());
-        let none = restore(other.path(), &key, other.path()).unwrap_err().to_string();
+        let none = restore(other.path(), &key, other.path(), 2000).unwrap_err().to_string();
         assert!(none.contains("there is no backup"), "{none}");
     }
 }

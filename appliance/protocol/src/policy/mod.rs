@@ -212,12 +212,39 @@ pub struct Notice {
     /// So many notices were lost before this one: the hub was away too long.
     #[serde(default)]
     pub lost: u64,
+    /// Where and whose it was when it was decided. None from a resolver that does not say so yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noted: Option<Noted>,
+}
+
+/// What is true of a question only when it is asked: a notice may wait until the next lesson.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noted {
+    /// Id of the lesson that ran; none between lessons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lesson: Option<String>,
+    /// Opaque code of the device at the address (R-POL-1), when the register knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_notice_without_what_was_noted_is_read_too() {
+        let old = r#"{"at":5,"address":"10.0.0.1","name":"a.tw","decision":{"allow":false,"rule":"R-POL-3",
+                      "reason":"games","changer":"teacher"}}"#;
+        let old: Notice = serde_json::from_str(old).unwrap();
+        assert_eq!((old.lost, old.noted.clone()), (0, None));
+        assert!(!serde_json::to_string(&old).unwrap().contains("noted"), "a hub of before reads it");
+        let between = Notice { noted: Some(Noted::default()), ..old };
+        let text = serde_json::to_string(&between).unwrap();
+        assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), between, "no lesson is not the same as not said");
+    }
 
     #[test]
     fn a_rule_is_a_name_and_nothing_else() {
