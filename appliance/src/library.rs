@@ -1,20 +1,21 @@
 //! The library's keeper: brings the list (store) and the content (cache) together, and sees to what is fetched now and what
 //! at night (R-CONT-4).
 
+mod keeper;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    collections::BTreeSet,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use appliance_core::library::{
     kind::{self, Kind},
     night::Night,
+    watched::Pieces,
 };
 use bytes::Bytes;
 use classroom_protocol::Millis;
-use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, task::spawn_blocking};
 
 use crate::{
@@ -23,10 +24,8 @@ use crate::{
     store::{LibraryItem, LibraryItems, StoreError},
 };
 
-/// The keeper looks this often at what has come and what is to come.
-const LOOK: Duration = Duration::from_secs(1);
-/// Parts that are fetched beside each other when nobody waits: the line is never empty between two small ones.
-const BESIDE: usize = 3;
+/// Passes and items whose pieces of watching are counted; with more, who has told least is forgotten.
+const WATCHED: usize = 4096;
 /// Note of an opening at most this often: the order in which things make room needs no more.
 const USED: Millis = 60_000;
 /// Longest picture of an item, in bytes.
@@ -43,6 +42,8 @@ pub enum LibraryError {
     Missing,
     /// An upload can't be had again, so it stays pinned until it is removed.
     OnlyCopy,
+    /// A piece of watching too many; so many seconds to wait.
+    TooSoon(u32),
 }
 
 impl From<CacheError> for LibraryError {
@@ -74,26 +75,6 @@ pub struct Progress {
     pub fault: Option<CacheError>,
 }
 
-/// What a night has cost so far. Kept in `night.json`, so that a restart does not double the budget.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Spent {
-    night: u64,
-    bytes: u64,
-}
-
-/// A part that is fetched although nobody waits for it.
-#[derive(Debug)]
-struct Fetch {
-    object: Arc<Object>,
-    /// Bytes that it had brought when last looked at.
-    counted: u64,
-    /// They are of the night's budget.
-    tonight: bool,
-}
-
-/// By the item's key and the part's number.
-type Active = BTreeMap<(String, usize), Fetch>;
-
 /// Hands out the library. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Library {
@@ -110,6 +91,8 @@ struct Inner {
     changed: Notify,
     /// Items of which everything is there.
     whole: Mutex<BTreeSet<String>>,
+    /// By pass and item.
+    watched: Mutex<Pieces<(String, String)>>,
 }
 
 impl Library {
@@ -139,7 +122,16 @@ impl Library {
             }
         });
         done.await.map_err(|error| CacheError::Io(error.to_string()))?;
-        let inner = Inner { cache, items, folder, night, upload_most, changed: Notify::new(), whole: Mutex::default() };
+        let inner = Inner {
+            cache,
+            items,
+            folder,
+            night,
+            upload_most,
+            changed: Notify::new(),
+            whole: Mutex::default(),
+            watched: Mutex::new(Pieces::new(WATCHED)),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -348,9 +340,7 @@ impl Library {
     /// [`LibraryError::Missing`].
     pub async fn part(&self, key: &str, name: &str) -> Result<Arc<Object>, LibraryError> {
         let object = self.inner.cache.object(key, name).await.ok_or(LibraryError::Missing)?;
-        if object.due(clock::now()) {
-            self.inner.cache.renew(object.clone());
-        }
+        self.inner.cache.renew(&object);
         Ok(object)
     }
 
@@ -365,6 +355,16 @@ impl Library {
             self.inner.cache.used(key, now);
         }
         Ok(item)
+    }
+
+    /// Notes that a pass has watched a piece of an item, if it may be kept.
+    ///
+    /// # Errors
+    /// [`LibraryError::Missing`]; [`LibraryError::TooSoon`] when it is one too many.
+    pub async fn watched(&self, key: &str, pass: String) -> Result<(), LibraryError> {
+        let item = self.used(key).await?;
+        let mut pieces = self.inner.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.keep(&(pass, item.key), clock::now()).map_err(LibraryError::TooSoon)
     }
 
     fn poster_path(&self, key: &str) -> PathBuf {
@@ -405,96 +405,10 @@ impl Library {
     fn is_whole(&self, key: &str) -> bool {
         self.inner.whole.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
-
-    /// Sees to what is fetched when nobody waits for it. Runs until it is aborted.
-    pub async fn keep(self) {
-        let mut spent: Spent = read_json(&self.inner.folder.join("night.json")).unwrap_or_default();
-        let mut active = Active::new();
-        let mut kept = spent.bytes;
-        loop {
-            let now = clock::now();
-            let (night, _) = self.inner.night.at(now);
-            if spent.night != night {
-                spent = Spent { night, bytes: 0 };
-                kept = 0;
-            }
-            for fetch in active.values_mut() {
-                let fetched = fetch.object.fetched();
-                spent.bytes += if fetch.tonight { fetched.saturating_sub(fetch.counted) } else { 0 };
-                fetch.counted = fetched;
-            }
-            if spent.bytes.saturating_sub(kept) > 8 << 20 {
-                kept = spent.bytes;
-                write_json(self.inner.folder.join("night.json"), spent).await;
-            }
-            let allowance = self.inner.night.allowance(now, spent.night, spent.bytes);
-            if let Err(error) = self.look(&mut active, allowance > 0).await {
-                tracing::error!(?error, "the library could not look after its items");
-            }
-            // A change is seen at once, progress once a second.
-            let _ = tokio::time::timeout(LOOK, self.inner.changed.notified()).await;
-        }
-    }
-
-    /// Wants what is to come next, and no longer wants what has come or may not.
-    async fn look(&self, active: &mut Active, night: bool) -> Result<(), LibraryError> {
-        let items = self.inner.items.list().await?;
-        let due = |item: &LibraryItem| item.pinned && item.origin.is_some() && (!item.tonight || night);
-        let allowed: BTreeSet<&str> = items.iter().filter(|item| due(item)).map(|item| item.key.as_str()).collect();
-        active.retain(|(key, _), fetch| {
-            let stays = allowed.contains(key.as_str()) && !fetch.object.status().complete;
-            if !stays {
-                fetch.object.want_all(false);
-            }
-            stays
-        });
-        // What was pinned first comes first; what may come at any time before what may only come at night.
-        let mut order: Vec<&LibraryItem> = items.iter().rev().filter(|item| due(item)).collect();
-        order.sort_by_key(|item| item.tonight);
-        for item in order {
-            if active.len() >= BESIDE {
-                break;
-            }
-            if self.is_whole(&item.key) {
-                continue;
-            }
-            let mut whole = true;
-            for (number, object) in self.inner.cache.objects(&item.key).await.into_iter().enumerate() {
-                if object.status().complete {
-                    continue;
-                }
-                whole = false;
-                if active.len() >= BESIDE {
-                    break;
-                }
-                let (counted, tonight) = (object.fetched(), item.tonight);
-                let fetch = active.entry((item.key.clone(), number));
-                fetch.or_insert_with(|| Fetch { object, counted, tonight }).object.want_all(true);
-            }
-            if whole {
-                let mut known = self.inner.whole.lock().unwrap_or_else(PoisonError::into_inner);
-                known.insert(item.key.clone());
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A file's name without its end, as a first title.
 fn stem(name: &str) -> String {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     kind::title(stem).unwrap_or_else(|| name.to_owned())
-}
-
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-async fn write_json(path: PathBuf, value: impl Serialize) {
-    let Ok(text) = serde_json::to_vec(&value) else { return };
-    let new = path.with_extension("new");
-    let written = spawn_blocking(move || std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path))).await;
-    if !matches!(written, Ok(Ok(()))) {
-        tracing::warn!("what this night's fetching has cost could not be kept");
-    }
 }

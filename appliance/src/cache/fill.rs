@@ -2,6 +2,7 @@
 //! whole segments. It belongs to no reader, so none can take it along by going away.
 
 use std::{
+    fs::File,
     io,
     ops::ControlFlow,
     sync::{Arc, atomic::Ordering},
@@ -57,6 +58,8 @@ struct Fill {
     object: Arc<Object>,
     connection: Option<Connection>,
     failures: u32,
+    /// Keeps the data open that is being written.
+    open: Option<Arc<File>>,
     sealing: Option<JoinHandle<()>>,
     unsealed: u64,
     sealed_at: Instant,
@@ -73,6 +76,7 @@ pub(super) async fn run(object: Arc<Object>) {
         object: object.clone(),
         connection: None,
         failures: 0,
+        open: None,
         sealing: None,
         unsealed: 0,
         sealed_at: Instant::now(),
@@ -87,10 +91,11 @@ pub(super) async fn run(object: Arc<Object>) {
             // Someone may have come in the meantime.
             if desk.removed || !wanted(&desk) {
                 desk.filling = false;
-                return;
+                break;
             }
         }
     }
+    object.shared.ended.notify_one();
 }
 
 /// Whether there is something to do.
@@ -259,10 +264,9 @@ impl Fill {
 
     /// The old state gets no byte any more; its readers are cut off where it ends.
     fn supersede(&self, version: &Arc<Version>) {
-        let generation = version.lock().meta.generation.clone();
         self.object.desk().current = None;
         version.end();
-        Files::delete(&self.object.folder, self.object.part, &generation);
+        version.files.doom(true);
     }
 
     /// A new state begins with this answer.
@@ -275,7 +279,8 @@ impl Fill {
         unmovable: bool,
     ) -> Result<(), (CacheError, bool)> {
         self.reserved = 0;
-        let version = make(&self.object, &answered, size).await.map_err(|error| (error, true))?;
+        let (version, open) = make(&self.object, &answered, size).await.map_err(|error| (error, true))?;
+        self.open = Some(open);
         // Without a strong validator bytes of two answers can't be joined: one connection from start to end.
         let movable = !unmovable && answered.answer.validators.strong().is_some();
         version.lock().unmovable = !movable;
@@ -376,7 +381,12 @@ impl Fill {
         }
         let bytes = bytes.slice(usize::try_from(gap - at).unwrap_or(0)..);
         let (written, to) = (bytes.clone(), version.clone());
-        blocking(move || to.files.write(gap, &written)).await?;
+        let written = blocking(move || {
+            let open = to.files.data()?;
+            to.files.write(gap, &written)?;
+            Ok(open)
+        });
+        self.open = Some(written.await?);
         self.unsealed += bytes.len() as u64;
         self.written_at = Instant::now();
         version.add(gap, bytes);
@@ -428,7 +438,11 @@ pub(super) fn seal(version: &Version) {
 }
 
 /// Makes the files of a new state for this answer, if there is room and the origin allows copies.
-async fn make(object: &Arc<Object>, answered: &Answered, size: Option<u64>) -> Result<Arc<Version>, CacheError> {
+async fn make(
+    object: &Arc<Object>,
+    answered: &Answered,
+    size: Option<u64>,
+) -> Result<(Arc<Version>, Arc<File>), CacheError> {
     if !answered.may_store {
         return Err(CacheError::Forbidden);
     }
@@ -441,26 +455,26 @@ async fn make(object: &Arc<Object>, answered: &Answered, size: Option<u64>) -> R
         fresh_ms: answered.fresh_ms,
         checked_at: clock_now(),
     };
-    let version = create(object, meta).await?;
+    let made = create(object, meta).await?;
     object.shared.took(&object.item, object.part, size.unwrap_or(0));
-    Ok(version)
+    Ok(made)
 }
 
 /// The files of a state on the disk.
-pub(super) async fn create(object: &Arc<Object>, meta: Meta) -> Result<Arc<Version>, CacheError> {
+async fn create(object: &Arc<Object>, meta: Meta) -> Result<(Arc<Version>, Arc<File>), CacheError> {
     let (folder, part) = (object.folder.clone(), object.part);
     let made = blocking(move || {
         let old = Meta::load(&folder, part);
-        let files = Files::create(&folder, part, &meta.generation, meta.size)?;
+        let (files, open) = Files::create(&folder, part, &meta.generation, meta.size)?;
         meta.save(&folder, part)?;
         if let Some(old) = old {
             Files::delete(&folder, part, &old.generation);
         }
-        Ok((files, meta))
+        Ok((files, open, meta))
     })
     .await;
-    let (files, meta) = made?;
-    Ok(Arc::new(Version::new(files, meta)))
+    let (files, open, meta) = made?;
+    Ok((Arc::new(Version::new(files, meta)), open))
 }
 
 /// Work on the disk, off the runtime's threads.
@@ -469,84 +483,4 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, CacheError> {
     let done = spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| CacheError::io(&error))
-}
-
-/// Asks whether a whole object has changed. If so the new state is fetched beside the old one, which is served until the
-/// new one is whole.
-pub(super) async fn renew(object: Arc<Object>) -> Result<bool, CacheError> {
-    let Some(old) = object.desk().current.clone().filter(|version| version.complete()) else { return Ok(false) };
-    let Some(url) = object.url.clone() else { return Ok(false) };
-    let known = Object::known(&old);
-    let question = Question {
-        if_none_match: known.validators.etag.as_deref(),
-        if_modified_since: known.validators.last_modified.as_deref(),
-        ..Question::default()
-    };
-    let mut answered = object.shared.origins.ask(Method::GET, &url, &question).await?;
-    let (folder, part) = (object.folder.clone(), object.part);
-    let same = match meaning(&answered.answer, 0, Some(&known)) {
-        Meaning::Same | Meaning::Body { .. } => true,
-        Meaning::Changed { usable: true, .. } => false,
-        _ => return Err(CacheError::Origin(answered.answer.status)),
-    };
-    if !same && !object.may_become(&answered.content_type) {
-        return Err(CacheError::Page);
-    }
-    if same {
-        let meta = {
-            let mut state = old.lock();
-            state.meta.checked_at = clock_now();
-            state.meta.fresh_ms = answered.fresh_ms;
-            state.meta.clone()
-        };
-        blocking(move || meta.save(&folder, part)).await?;
-        return Ok(false);
-    }
-    let size = answered.answer.length.ok_or(CacheError::Origin(200))?;
-    if !answered.may_store {
-        return Err(CacheError::Forbidden);
-    }
-    object.shared.room_for(&object.item, size)?;
-    let meta = Meta {
-        generation: random_name()?,
-        size: Some(size),
-        content_type: answered.content_type.clone(),
-        validators: answered.answer.validators.clone(),
-        fresh_ms: answered.fresh_ms,
-        checked_at: clock_now(),
-    };
-    let made = {
-        let (folder, meta) = (folder.clone(), meta.clone());
-        blocking(move || Files::create(&folder, part, &meta.generation, meta.size)).await?
-    };
-    let new = Arc::new(Version::new(made, meta.clone()));
-    let mut at = 0;
-    while at < size {
-        let chunk = answered.body.chunk().await.map_err(|error| CacheError::Unreachable(origin::plain(&error)));
-        let Ok(Some(bytes)) = chunk else { break };
-        object.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let (to, written) = (new.clone(), bytes.clone());
-        blocking(move || to.files.write(at, &written)).await?;
-        new.add(at, bytes.clone());
-        at += bytes.len() as u64;
-    }
-    let old_generation = old.lock().meta.generation.clone();
-    let whole = at == size;
-    let sealed = new.clone();
-    blocking(move || {
-        if whole {
-            seal(&sealed);
-            meta.save(&folder, part)?;
-        }
-        Files::delete(&folder, part, if whole { &old_generation } else { &meta.generation });
-        Ok(())
-    })
-    .await?;
-    if !whole {
-        return Err(CacheError::Unreachable("the answer was cut short".into()));
-    }
-    new.forget_tail();
-    object.desk().current = Some(new);
-    object.shared.took(&object.item, part, size);
-    Ok(true)
 }

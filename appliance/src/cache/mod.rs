@@ -9,105 +9,47 @@
 //! and uploaded items never go. When that is not enough the new content is refused ([`CacheError::NoRoom`]), nothing else.
 
 mod disk;
+mod error;
 mod fill;
 pub mod manifest;
 mod object;
 mod origin;
 mod piece;
+mod renew;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod version;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt, fs, io,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use appliance_core::library::{
-    address::{Hosts, Refused},
+    address::Hosts,
     evict::{self, Limits, Tenant},
     kind,
 };
 use bytes::Bytes;
 use classroom_protocol::Millis;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 
+pub use error::CacheError;
 pub use object::{Object, Opened, Reader, Status};
 pub use upload::Upload;
 
 use disk::{Files, Meta};
 use fill::blocking;
+use object::Renewing;
 use origin::{Origins, Question};
-
-/// Why the cache did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CacheError {
-    /// The address is none that can be fetched.
-    BadAddress,
-    /// The address may not be fetched.
-    Refused(Refused),
-    /// No answer came, in the network's words.
-    Unreachable(String),
-    /// The origin answered with this status.
-    Origin(u16),
-    /// The origin forbids copies (`Cache-Control: no-store` or `private`).
-    Forbidden,
-    /// The manifest is of a kind that can't be kept.
-    Manifest(manifest::Unfit),
-    /// More bytes than allowed.
-    TooLarge,
-    /// The library is full; so many bytes are missing.
-    NoRoom(u64),
-    /// The disk is full.
-    DiskFull,
-    /// The origin has another state now; ask again.
-    Changed,
-    /// A web page came in the place of the content: a sign-in or a maintenance page.
-    Page,
-    /// An upload is damaged on the disk.
-    Damaged,
-    /// There is no such part.
-    Gone,
-    /// The disk failed.
-    Io(String),
-}
-
-impl CacheError {
-    fn io(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
-            _ => Self::Io(error.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for CacheError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadAddress => f.write_str("the address is none that can be fetched"),
-            Self::Refused(why) => write!(f, "the address may not be fetched: {why:?}"),
-            Self::Unreachable(why) => write!(f, "the origin does not answer: {why}"),
-            Self::Origin(status) => write!(f, "the origin answered {status}"),
-            Self::Forbidden => f.write_str("the origin forbids copies (Cache-Control)"),
-            Self::Manifest(why) => write!(f, "the manifest can't be kept: {why:?}"),
-            Self::TooLarge => f.write_str("it is larger than allowed"),
-            Self::NoRoom(missing) => {
-                write!(f, "the library is full: {missing} bytes are missing; remove or unpin items")
-            }
-            Self::DiskFull => f.write_str("the disk is full"),
-            Self::Changed => f.write_str("the origin has another state by now"),
-            Self::Page => f.write_str("a web page came in the place of the content"),
-            Self::Damaged => f.write_str("it is damaged on the disk"),
-            Self::Gone => f.write_str("there is no such part"),
-            Self::Io(why) => write!(f, "the disk failed: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for CacheError {}
 
 /// One part of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,8 +101,12 @@ struct Shared {
     folder: PathBuf,
     origins: Origins,
     limits: Limits,
-    /// The fills. They end with the process.
+    /// The fills and renewals, [`TASKS`] at most. They end with the process.
     tasks: Mutex<JoinSet<()>>,
+    /// Places of renewals.
+    renewals: Arc<Semaphore>,
+    /// Told when a fill has ended.
+    ended: Notify,
     tenants: Mutex<BTreeMap<String, Tenancy>>,
     objects: Mutex<HashMap<(String, u32), Arc<Object>>>,
     lists: Mutex<HashMap<String, Arc<Vec<Part>>>>,
@@ -172,6 +118,11 @@ pub struct Cache {
     shared: Arc<Shared>,
 }
 
+/// Fills and renewals at a time: more than a class has players. Whose fill is one too many is told so, like by an origin
+/// that does not answer.
+const TASKS: usize = 1024;
+/// Renewals at a time. One too many is left out: what is there is served, and the next request asks again.
+const RENEWALS: usize = 4;
 /// Largest manifest.
 const MANIFEST: usize = 4 << 20;
 
@@ -205,10 +156,15 @@ fn kind_of(said: &str, path: &str) -> String {
 }
 
 impl Shared {
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    /// Starts `work`, unless there is too much already.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(work);
+        let room = tasks.len() < TASKS;
+        if room {
+            tasks.spawn(work);
+        }
+        room
     }
 
     /// Bytes that the disk has free for us.
@@ -227,8 +183,9 @@ impl Shared {
         let goes = {
             let objects = lock(&self.objects);
             let tenants = lock(&self.tenants);
-            let in_use =
-                |key: &str| key == item || objects.iter().any(|((of, _), object)| of == key && object.in_use());
+            let read: BTreeSet<&str> =
+                objects.iter().filter(|(_, object)| object.in_use()).map(|((of, _), _)| of.as_str()).collect();
+            let in_use = |key: &str| key == item || read.contains(key);
             let all: Vec<Tenant> = tenants
                 .iter()
                 .map(|(key, of)| Tenant {
@@ -320,6 +277,8 @@ impl Cache {
             origins: Origins::new(hosts)?,
             limits,
             tasks: Mutex::default(),
+            renewals: Arc::new(Semaphore::new(RENEWALS)),
+            ended: Notify::new(),
             tenants: Mutex::default(),
             objects: Mutex::default(),
             lists: Mutex::default(),
@@ -327,11 +286,18 @@ impl Cache {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Makes an item known: its room counts from now on. Blocks on the disk.
+    /// Makes an item known: its room counts from now on. What a former run left of older states goes, so nobody may use the
+    /// item yet. Blocks on the disk.
     pub fn admit(&self, item: &str, id: i64, pinned: bool, used_at: Millis) {
         let folder = self.shared.folder.join(item);
         let count = self.shared.parts(item).map_or(0, |parts| u32::try_from(parts.len()).unwrap_or(0));
-        let parts = (0..count).filter_map(|part| Some((part, Meta::load(&folder, part)?.size?))).collect();
+        let (mut parts, mut present) = (BTreeMap::new(), BTreeMap::new());
+        for part in 0..count {
+            let Some(meta) = Meta::load(&folder, part) else { continue };
+            parts.extend(meta.size.map(|size| (part, size)));
+            present.insert(part, meta.generation);
+        }
+        Files::sweep(&folder, &present);
         lock(&self.shared.tenants).insert(item.to_owned(), Tenancy { id, pinned, used_at, parts });
     }
 
@@ -452,14 +418,36 @@ impl Cache {
         self.numbered(item, u32::try_from(number).ok()?, &parts).await
     }
 
-    /// All parts of an item, the one that players open first.
+    /// All parts of an item, the one that players open first. Costs no open file.
     pub async fn objects(&self, item: &str) -> Vec<Arc<Object>> {
         let Some(parts) = self.list(item).await else { return Vec::new() };
-        let mut all = Vec::with_capacity(parts.len());
-        for number in 0..u32::try_from(parts.len()).unwrap_or(0) {
-            all.extend(self.numbered(item, number, &parts).await);
+        let count = u32::try_from(parts.len()).unwrap_or(0);
+        let new: Vec<u32> = {
+            let known = lock(&self.shared.objects);
+            (0..count).filter(|number| !known.contains_key(&(item.to_owned(), *number))).collect()
+        };
+        self.find(item, new, &parts).await;
+        let known = lock(&self.shared.objects);
+        (0..count).filter_map(|number| known.get(&(item.to_owned(), number)).cloned()).collect()
+    }
+
+    /// Makes these parts known with what a former run left of them, in one go.
+    async fn find(&self, item: &str, numbers: Vec<u32>, parts: &[Part]) {
+        if numbers.is_empty() {
+            return;
         }
-        all
+        let folder = self.shared.folder.join(item);
+        let find = move || Ok(numbers.into_iter().map(|number| (number, Object::find(&folder, number))).collect());
+        let Ok::<Vec<_>, _>(found) = blocking(find).await else { return };
+        let mut known = lock(&self.shared.objects);
+        for (number, found) in found {
+            let Some(part) = usize::try_from(number).ok().and_then(|number| parts.get(number)) else { continue };
+            let by_name = Some(kind::media_type(&part.name)).filter(|&kind| kind != kind::BYTES);
+            let expected = part.media_type.clone().or_else(|| by_name.map(str::to_owned));
+            let made = || Object::new(self.shared.clone(), item, number, part.url.clone(), expected, found);
+            // Of two that came at the same time the first one's stands.
+            known.entry((item.to_owned(), number)).or_insert_with(made);
+        }
     }
 
     /// The names of an item's parts.
@@ -473,24 +461,33 @@ impl Cache {
 
     async fn numbered(&self, item: &str, number: u32, parts: &[Part]) -> Option<Arc<Object>> {
         let key = (item.to_owned(), number);
-        if let Some(known) = lock(&self.shared.objects).get(&key) {
-            return Some(known.clone());
+        let known = || lock(&self.shared.objects).get(&key).cloned();
+        if known().is_none() {
+            self.find(item, vec![number], parts).await;
         }
-        let Part { name, url, media_type } = parts.get(usize::try_from(number).ok()?)?.clone();
-        let by_name = Some(kind::media_type(&name)).filter(|&kind| kind != kind::BYTES);
-        let expected = media_type.or_else(|| by_name.map(str::to_owned));
-        let folder = self.shared.folder.join(item);
-        let found = blocking(move || Ok(Object::find(&folder, number))).await.ok()?;
-        let made = Object::new(self.shared.clone(), item, number, url, expected, found);
-        // Of two that came at the same time the first one's stands.
-        Some(lock(&self.shared.objects).entry(key).or_insert(made).clone())
+        known()
     }
 
-    /// Asks the origin of a whole object whether it has changed, beside everything else.
-    pub fn renew(&self, object: Arc<Object>) {
+    /// Waits until a fill has ended since this was last asked.
+    pub async fn ended(&self) {
+        self.shared.ended.notified().await;
+    }
+
+    /// Asks the origin of a whole object whether it has changed, beside everything else: when that is due, nobody asks
+    /// already and the last question was not just now in vain.
+    pub fn renew(&self, object: &Arc<Object>) {
+        let now = clock_now();
+        if !object.due(now) {
+            return;
+        }
+        let Ok(place) = self.shared.renewals.clone().try_acquire_owned() else { return };
+        let Some(mut renewing) = Renewing::begin(object, now) else { return };
         let of = object.clone();
         self.shared.spawn(async move {
-            match fill::renew(object).await {
+            let asked = renew::run(&of).await;
+            renewing.well = asked.is_ok();
+            drop((renewing, place));
+            match asked {
                 Ok(true) => tracing::info!(item = of.item, part = of.part, "the origin had a new state"),
                 Ok(false) => {}
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! One object: an address or an upload, its present state, and the one fill that brings its bytes.
 
 use std::{
+    fs::File,
     io,
     path::PathBuf,
     sync::{
@@ -12,10 +13,11 @@ use std::{
 
 use appliance_core::library::{
     kind,
-    origin::{Checked, Known},
+    origin::{Checked, Known, Renewal},
     segments,
 };
 use bytes::Bytes;
+use classroom_protocol::Millis;
 use tokio::{
     sync::{Notify, watch},
     task::{JoinHandle, spawn_blocking},
@@ -23,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    CacheError, Shared,
+    CacheError, Shared, clock_now,
     disk::{Files, Meta},
     fill,
     piece::Memory,
@@ -67,6 +69,7 @@ pub(super) struct Desk {
     pub(super) fault: Option<(CacheError, Instant, bool)>,
     /// The item is gone.
     pub(super) removed: bool,
+    renewal: Renewal,
 }
 
 /// How far an object is.
@@ -192,7 +195,10 @@ impl Object {
             }
             desk.filling = true;
         }
-        self.shared.spawn(fill::run(self.clone()));
+        if !self.shared.spawn(fill::run(self.clone())) {
+            self.desk().filling = false;
+            self.fail(CacheError::Unreachable("too much is being fetched already".into()), true);
+        }
     }
 
     /// Notes what went wrong and tells whoever waits. `fatal`: asking again is of no use for now.
@@ -277,12 +283,43 @@ impl Object {
         Known { size: state.meta.size, validators: state.meta.validators.clone() }
     }
 
-    /// Whether the origin should be asked if it still has the same.
-    pub fn due(&self, now: classroom_protocol::Millis) -> bool {
+    /// Whether the origin should be asked now if it still has the same.
+    pub(super) fn due(&self, now: Millis) -> bool {
         let desk = self.desk();
+        self.due_at(&desk, now)
+    }
+
+    fn due_at(&self, desk: &Desk, now: Millis) -> bool {
+        if !desk.renewal.may_begin(now) {
+            return false;
+        }
         let Some(version) = desk.current.as_ref().filter(|version| version.complete()) else { return false };
         let state = version.lock();
         self.url.is_some() && Checked { at: state.meta.checked_at, fresh_ms: state.meta.fresh_ms }.due(now)
+    }
+}
+
+/// The one renewal of an object, until dropped.
+#[derive(Debug)]
+pub(super) struct Renewing {
+    object: Arc<Object>,
+    /// The origin was asked and has answered.
+    pub(super) well: bool,
+}
+
+impl Renewing {
+    /// Begins, if the object is due and nobody renews it already.
+    pub(super) fn begin(object: &Arc<Object>, now: Millis) -> Option<Self> {
+        let mut desk = object.desk();
+        let begun = object.due_at(&desk, now) && desk.renewal.begin(now);
+        drop(desk);
+        begun.then(|| Self { object: object.clone(), well: false })
+    }
+}
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        self.object.desk().renewal.end(clock_now(), self.well);
     }
 }
 
@@ -303,6 +340,7 @@ impl Opened {
     pub fn reader(&self, from: u64, to: Option<u64>) -> Reader {
         Reader {
             number: self.version.enter(),
+            held: self.version.files.data_at_hand(),
             news: self.version.news(),
             version: self.version.clone(),
             object: self.object.clone(),
@@ -329,6 +367,9 @@ pub struct Reader {
     version: Arc<Version>,
     object: Arc<Object>,
     number: u64,
+    /// Keeps the data open from the first piece that came from the disk on, so that it is read to its end also when another
+    /// state takes its place.
+    held: Option<Arc<File>>,
     news: watch::Receiver<u64>,
     at: u64,
     end: u64,
@@ -351,7 +392,10 @@ impl Reader {
                 Piece::Here(bytes) => return Some(Ok(self.took(bytes))),
                 // What a class reads together lies in the kernel's memory: no thread that may wait needs to be woken for it.
                 Piece::OnDisk(length) => match self.version.read_at_hand(self.at, length, &self.memory) {
-                    Some(bytes) => return Some(Ok(self.took(bytes))),
+                    Some(bytes) => {
+                        self.held = self.held.take().or_else(|| self.version.files.data_at_hand());
+                        return Some(Ok(self.took(bytes)));
+                    }
                     None => Some(self.start(length)),
                 },
                 Piece::Over => return Some(Err(CacheError::Changed)),
@@ -369,7 +413,10 @@ impl Reader {
                 continue;
             };
             match reading.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
-                Ok(bytes) => return Some(Ok(self.took(bytes))),
+                Ok((bytes, open)) => {
+                    self.held = open;
+                    return Some(Ok(self.took(bytes)));
+                }
                 // What is damaged is fetched again, if it can be.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData && self.object.url.is_some() => {
                     until = Instant::now() + PATIENCE;
@@ -380,9 +427,12 @@ impl Reader {
         }
     }
 
-    fn start(&self, length: u64) -> JoinHandle<io::Result<Bytes>> {
+    fn start(&self, length: u64) -> JoinHandle<io::Result<(Bytes, Option<Arc<File>>)>> {
         let (version, at, memory) = (self.version.clone(), self.at, self.memory.clone());
-        spawn_blocking(move || version.read(at, length, &memory))
+        spawn_blocking(move || {
+            let open = version.files.data().ok();
+            Ok((version.read(at, length, &memory)?, open))
+        })
     }
 
     fn took(&mut self, bytes: Bytes) -> Bytes {

@@ -1,6 +1,6 @@
 //! What a teacher sends: written as it comes, whole or not at all.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use appliance_core::library::{origin::Validators, segments};
 use bytes::{Bytes, BytesMut};
@@ -25,6 +25,8 @@ pub struct Upload {
     item: String,
     part: u32,
     files: Arc<Files>,
+    /// Keeps the data open.
+    open: Arc<File>,
     meta: Meta,
     waiting: BytesMut,
     written: u64,
@@ -49,12 +51,13 @@ impl Upload {
             checked_at: clock_now(),
         };
         let (folder, generation) = (shared.folder.join(item), meta.generation.clone());
-        let files = blocking(move || Files::create(&folder, part, &generation, size)).await?;
+        let (files, open) = blocking(move || Files::create(&folder, part, &generation, size)).await?;
         Ok(Self {
             shared: shared.clone(),
             item: item.to_owned(),
             part,
             files: Arc::new(files),
+            open,
             meta,
             waiting: BytesMut::new(),
             written: 0,
@@ -93,7 +96,7 @@ impl Upload {
     pub async fn finish(mut self) -> Result<u64, CacheError> {
         self.flush().await?;
         let size = self.written;
-        let Self { shared, item, part, files, meta, .. } = self;
+        let Self { shared, item, part, files, open, meta, .. } = self;
         let meta = Meta { size: Some(size), ..meta };
         let files = Arc::into_inner(files).ok_or_else(|| CacheError::Io("a write is still going on".into()))?;
         let version = Version::new(files, meta.clone());
@@ -104,6 +107,7 @@ impl Upload {
                 seal(&version);
             }
             meta.save(&folder, part)?;
+            drop(open);
             Ok(version)
         })
         .await?;

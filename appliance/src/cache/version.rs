@@ -256,6 +256,11 @@ impl Version {
             let state = self.lock();
             (state.unproved.get(&index).copied(), state.meta.size.unwrap_or(0))
         };
+        // One whose file can't be opened, for want of descriptors say, is not damaged. The data stays open for all of this.
+        let _open = match self.files.data() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            opened => opened.ok(),
+        };
         if let Some(hash) = proof {
             let found = self.files.hash(index, size);
             let mut state = self.lock();

@@ -70,6 +70,7 @@ pub(super) fn compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions:
 fn refusal(error: LibraryError) -> Refusal {
     match error {
         LibraryError::Missing => ProblemCode::NotFound.into(),
+        LibraryError::TooSoon(seconds) => Problem::new(ProblemCode::TooManyTries).retry_after(seconds).into(),
         LibraryError::OnlyCopy => Problem::new(ProblemCode::BadInput).field("pinned").into(),
         LibraryError::Store(error) => Refusal::internal(&error),
         LibraryError::Cache(error) => cache(&error),
@@ -274,21 +275,22 @@ pub struct Watched {
     seconds: u32,
 }
 
-/// `POST /api/library/{key}/watched`: a piece of time that a student has really watched.
+/// `POST /api/library/{key}/watched`: a piece of time that a student has really watched. One each 20 seconds is kept.
 ///
 /// # Errors
-/// `bad-input` naming `seconds`, `not-found`.
+/// `bad-input` naming `seconds`, `not-found`; `too-many-tries` when it is one too many, which is not kept.
 pub async fn watched(
     State(state): State<LibraryState>,
     who: Caller,
     Path(key): Path<String>,
     Json(Watched { seconds }): Json<Watched>,
 ) -> Result<StatusCode, Refusal> {
-    let Who::Student(pass) = who.0 else { return Err(ProblemCode::NotAllowed.into()) };
+    let by = who.key();
+    let (Who::Student(pass), Some(by)) = (who.0, by) else { return Err(ProblemCode::NotAllowed.into()) };
     if !(1..=MOST_SECONDS).contains(&seconds) {
         return Err(Problem::new(ProblemCode::BadInput).field("seconds").into());
     }
-    state.library.used(&key).await.map_err(refusal)?;
+    state.library.watched(&key, by).await.map_err(refusal)?;
     let began = clock::now().saturating_sub(Millis::from(seconds) * 1000);
     note(&state, pass, began, Fact::Used { platform: PLATFORM.into(), seconds }).await;
     Ok(DONE)

@@ -161,6 +161,37 @@ impl Checked {
     }
 }
 
+/// After a question that brought nothing the origin is left alone for this long, in milliseconds, however many read.
+pub const LEFT_ALONE: Millis = 60_000;
+
+/// The question whether an object has changed: one at a time, and none just after one that brought nothing. Who comes
+/// meanwhile gets what is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Renewal {
+    running: bool,
+    failed_at: Option<Millis>,
+}
+
+impl Renewal {
+    /// Whether the question may be put now.
+    pub fn may_begin(self, now: Millis) -> bool {
+        // Also when the clock was set back: a pause that never ends would be worse than a question too many.
+        !self.running && self.failed_at.is_none_or(|at| now.abs_diff(at) >= LEFT_ALONE)
+    }
+
+    /// Begins, if that may be; only who gets `true` puts the question.
+    pub fn begin(&mut self, now: Millis) -> bool {
+        let may = self.may_begin(now);
+        self.running |= may;
+        may
+    }
+
+    /// The question was answered, or it was not (`well`).
+    pub fn end(&mut self, now: Millis, well: bool) {
+        *self = Self { running: false, failed_at: (!well).then_some(now) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +267,20 @@ mod tests {
         for bad in ["bytes */1234", "bytes 5-4/9", "bytes 0-9/9", "0-1/2", "bytes 0-1", "bytes a-b/c"] {
             assert_eq!(content_range(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn one_question_at_a_time_and_a_pause_after_one_in_vain() {
+        let mut renewal = Renewal::default();
+        assert!(renewal.begin(1_000_000));
+        assert!((0..35).all(|reader| !renewal.begin(1_000_000 + reader)), "the others get what is there");
+        renewal.end(1_000_100, false);
+        assert!(!renewal.begin(1_000_100 + LEFT_ALONE - 1) && !renewal.begin(1_000_000));
+        assert!(renewal.begin(1_000_100 + LEFT_ALONE));
+        renewal.end(1_070_000, true);
+        assert!(renewal.may_begin(1_070_000), "what was answered needs no pause: it is not due");
+        renewal.end(1_070_000, false);
+        assert!(renewal.may_begin(5_000), "a clock set far back");
     }
 
     #[test]
