@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use appliance_core::agent::{Contact, accept};
+use appliance_core::agent::{Contact, Missed, accept};
 use classroom_protocol::agent::{EnrolCode, Sync};
 use hickory_server::Server;
 use tokio::{
@@ -152,7 +152,8 @@ async fn look(shared: &Shared, options: &Options, keep: &Keep) -> Result<()> {
     let own = std::env::current_exe().unwrap_or_default();
     for count in 0u64.. {
         ticks.tick().await;
-        let idle = platform.idle();
+        // A test's time is not the machine's.
+        let idle = if options.test_clock.is_none() { platform.idle() } else { None };
         shared.lock().tick(idle);
         if count % LOOK == 0 {
             if keep.identity()?.is_none() {
@@ -190,29 +191,36 @@ async fn look(shared: &Shared, options: &Options, keep: &Keep) -> Result<()> {
 async fn talk(shared: &Shared, options: &Options, hurry: &Notify) {
     let mut link: Option<(Link, Contact)> = None;
     let mut found_at: Option<Instant> = None;
+    let mut search = || {
+        let due = found_at.is_none_or(|at| at.elapsed() >= FIND);
+        if due {
+            found_at = Some(Instant::now());
+        }
+        due
+    };
     loop {
         if link.is_none() {
-            let search = found_at.is_none_or(|at| at.elapsed() >= FIND);
-            if search {
-                found_at = Some(Instant::now());
-            }
-            link = meet(shared, options, search).await;
+            link = meet(shared, options, search()).await;
         }
-        if let Some((way, contact)) = &link {
-            let done = sync(shared, way, *contact).await;
-            match done {
-                Ok(()) => deliver(shared, way).await,
-                Err(error) => {
-                    lost(shared, &error);
-                    // Perhaps it is elsewhere by now: at once, else nobody waits for a device that has gone home.
-                    link = meet(shared, options, false).await;
-                    if let Some((way, contact)) = &link
-                        && let Err(error) = sync(shared, way, *contact).await
-                    {
-                        lost(shared, &error);
-                        link = None;
-                    }
-                }
+        if let Some(way) = &link
+            && !talk_by(shared, way).await
+        {
+            // Perhaps it is elsewhere by now: at once, else nobody waits for a device that has gone home.
+            link = meet(shared, options, false).await;
+            if let Some(way) = &link
+                && !talk_by(shared, way).await
+            {
+                link = None;
+            }
+        }
+        // What waits is delivered before, so that looking for the room holds nothing up.
+        if let Some((_, contact)) = &link
+            && contact.looks_for_the_room()
+            && let Ok(room) = in_room(shared, options, search()).await
+        {
+            let way = (room, Contact::Room);
+            if talk_by(shared, &way).await {
+                link = Some(way);
             }
         }
         let pause = Duration::from_secs(options.config.contact_seconds);
@@ -223,28 +231,68 @@ async fn talk(shared: &Shared, options: &Options, hurry: &Notify) {
     }
 }
 
-/// No contact any more: the device is at home until it meets the box again.
-fn lost(shared: &Shared, error: &LinkError) {
+/// One contact by this way, and the records. False: it leads nowhere any more.
+async fn talk_by(shared: &Shared, (link, contact): &(Link, Contact)) -> bool {
+    match sync(shared, link, *contact).await {
+        Ok(()) => {
+            deliver(shared, link).await;
+            true
+        }
+        Err(error) => {
+            lost(shared, missed(&error, *contact == Contact::Room));
+            false
+        }
+    }
+}
+
+/// What a failed try says of the box.
+fn missed(error: &LinkError, met_before: bool) -> Missed {
     tracing::debug!(%error, "no contact");
+    match error {
+        LinkError::Impostor => Missed::stranger(met_before),
+        LinkError::Forgotten => Missed::Forgotten,
+        LinkError::Nobody(_) | LinkError::Refused(_) => Missed::Nobody,
+    }
+}
+
+/// No contact any more: the device is at home until it meets the box again.
+fn lost(shared: &Shared, missed: Missed) {
     let mut state = shared.lock();
-    let met = match error {
-        LinkError::Impostor => Met::Impostor,
-        LinkError::Forgotten => Met::Forgotten,
-        LinkError::Nobody(_) | LinkError::Refused(_) => Met::Nobody,
-    };
-    if met == Met::Impostor && state.met != Met::Impostor {
+    let met = Met::Not(missed);
+    if missed == Missed::Impostor && state.met != met {
         tracing::warn!("someone answers who is not this device's box: refused");
     }
-    if state.met != Met::Impostor || met != Met::Nobody {
-        state.met = met;
-    }
+    state.met = met;
     let link = state.situation.link;
     state.moved(Contact::None, link, None);
 }
 
-/// Looks for the box: where it was, where the options say, whom the network announces; last its address on the
-/// internet, where the device is at home.
+/// Looks for the box: in the room, then at its address on the internet, where the device is at home.
 async fn meet(shared: &Shared, options: &Options, search: bool) -> Option<(Link, Contact)> {
+    let nowhere = match in_room(shared, options, search).await {
+        Ok(link) => return Some((link, Contact::Room)),
+        Err(missed) => missed,
+    };
+    let (identity, home) = {
+        let state = shared.lock();
+        (state.identity.clone(), state.orders.home_addresses.clone())
+    };
+    let mut places = Vec::new();
+    for named in &home {
+        places.extend(link::addresses(named).await);
+    }
+    match first(shared, &identity, &places).await {
+        Ok((link, _)) => Some((link, Contact::Internet)),
+        Err(missed) => {
+            lost(shared, missed.max(nowhere));
+            None
+        }
+    }
+}
+
+/// Looks for the box in the room: where it was, where the options say, whom the network announces. Where it is met is
+/// remembered.
+async fn in_room(shared: &Shared, options: &Options, search: bool) -> Result<Link, Missed> {
     let (identity, home) = {
         let state = shared.lock();
         (state.identity.clone(), state.orders.home_addresses.clone())
@@ -254,40 +302,32 @@ async fn meet(shared: &Shared, options: &Options, search: bool) -> Option<(Link,
     for named in known {
         places.extend(link::addresses(named).await);
     }
-    if let Some(link) = first(shared, &identity, &places, true).await {
-        return Some((link, Contact::Room));
-    }
-    if search {
+    let mut tried = first(shared, &identity, &places).await;
+    if let (Err(before), true) = (&tried, search) {
+        let before = *before;
         let mut announced = find::boxes().await;
         announced.retain(|at| !places.contains(at));
-        if let Some(link) = first(shared, &identity, &announced, true).await {
-            return Some((link, Contact::Room));
-        }
+        tried = first(shared, &identity, &announced).await.map_err(|missed| missed.max(before));
     }
-    for named in &home {
-        let places = link::addresses(named).await;
-        if let Some(link) = first(shared, &identity, &places, false).await {
-            return Some((link, Contact::Internet));
-        }
-    }
-    None
+    let (link, at) = tried?;
+    shared.lock().met_at(&at.to_string());
+    Ok(link)
 }
 
-/// The first of these that is the box. Where it was met in the room is remembered.
-async fn first(shared: &Shared, identity: &Identity, places: &[SocketAddr], room: bool) -> Option<Link> {
+/// The first of these that is the box, and where; else what is to be told of them.
+async fn first(shared: &Shared, identity: &Identity, places: &[SocketAddr]) -> Result<(Link, SocketAddr), Missed> {
+    let mut all = Missed::Nobody;
     for at in places {
         let Ok(link) = Link::known(identity, *at) else { continue };
         match sync(shared, &link, Contact::None).await {
-            Ok(()) => {
-                if room {
-                    shared.lock().met_at(&at.to_string());
-                }
-                return Some(link);
+            Ok(()) => return Ok((link, *at)),
+            Err(error) => {
+                let met_before = identity.met_at.contains(&at.to_string());
+                all = all.max(missed(&error, met_before));
             }
-            Err(error) => lost(shared, &error),
         }
     }
-    None
+    Err(all)
 }
 
 /// One contact. With `Contact::None` it only tries the way.

@@ -25,7 +25,16 @@ impl Clock {
 
 /// Milliseconds since the device was switched on, also while it slept: nobody can set this clock.
 pub(crate) fn steady() -> Millis {
-    let time = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    read(ClockId::CLOCK_BOOTTIME)
+}
+
+/// Milliseconds since the device was switched on, without its sleep: the clock that services of the system tell times by.
+pub(crate) fn awake() -> Millis {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+fn read(clock: ClockId) -> Millis {
+    let time = clock_gettime(clock);
     time.map_or(0, |time| {
         let whole = u64::try_from(time.tv_sec()).unwrap_or(0) * 1000;
         whole + u64::try_from(time.tv_nsec()).unwrap_or(0) / 1_000_000

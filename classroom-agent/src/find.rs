@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use mdns_sd::{ServiceDaemon, ServiceEvent};
 
 const SERVICE: &str = "_classroom._tcp.local.";
-/// How long is listened. A box answers within a second (RFC 6762, 6).
+/// How long is listened, whoever answers first: another room's box may be quicker. A box answers within a second
+/// (RFC 6762, 6).
 const LISTEN: Duration = Duration::from_secs(3);
 /// Addresses that are tried at most.
 const MOST: usize = 16;
@@ -27,7 +28,7 @@ pub(crate) async fn boxes() -> Vec<SocketAddr> {
                     found.push(at);
                 }
             }
-            if !found.is_empty() {
+            if found.len() >= MOST {
                 break;
             }
         }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use appliance_core::agent::Today;
 use classroom_protocol::agent::Signed;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -37,6 +38,7 @@ const IDENTITY: &str = "identity.json";
 /// The orders are kept twice: one damaged file makes no rules forgotten.
 const ORDERS: [&str; 2] = ["orders.json", "orders.copy.json"];
 const SEALS: &str = "seals.json";
+const TODAY: &str = "today.json";
 
 impl Keep {
     /// Opens the folder, makes it when needed.
@@ -76,9 +78,18 @@ impl Keep {
         self.write(SEALS, seals)
     }
 
+    /// The sums of the day that was kept last.
+    pub(crate) fn today(&self) -> Result<Option<Today>> {
+        self.read(TODAY)
+    }
+
+    pub(crate) fn save_today(&self, today: &Today) -> Result<()> {
+        self.write(TODAY, today)
+    }
+
     /// Nothing of the enrolment is left. The identity goes first: without it nothing else counts.
     pub(crate) fn forget(&self) -> Result<()> {
-        for name in [IDENTITY, SEALS, crate::spool::FILE, crate::spool::ASIDE].into_iter().chain(ORDERS) {
+        for name in [IDENTITY, SEALS, TODAY, crate::spool::FILE, crate::spool::ASIDE].into_iter().chain(ORDERS) {
             match fs::remove_file(self.path(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context(name),
                 _ => {}

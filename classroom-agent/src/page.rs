@@ -1,10 +1,10 @@
 //! The page for the student on this device: what applies, by which rule, why and who can change it (R-POL-22), what is
 //! recorded, and the button of R-POL-19. Without a script; only this device reaches it.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, sync::Arc};
+use std::{fmt::Write as _, net::SocketAddr, sync::Arc};
 
 use appliance_core::{
-    agent::{Contact, by_network, programs_now},
+    agent::{Contact, Missed, by_network, programs_now},
     calendar,
     policy::{Decision, Policy, Window, overview},
 };
@@ -201,9 +201,9 @@ fn top(w: &mut Writer, state: &State) {
     let (key, class) = match state.met {
         Met::NotYet => ("agent.met.not-yet", "small"),
         Met::Well => ("agent.met.well", "small"),
-        Met::Nobody => ("agent.met.nobody", "small"),
-        Met::Impostor => ("agent.met.impostor", "warning"),
-        Met::Forgotten => ("agent.met.forgotten", "warning"),
+        Met::Not(Missed::Nobody) => ("agent.met.nobody", "small"),
+        Met::Not(Missed::Impostor) => ("agent.met.impostor", "warning"),
+        Met::Not(Missed::Forgotten) => ("agent.met.forgotten", "warning"),
     };
     let met = w.filled(key, &[("time", &state.met_at.map(time).unwrap_or_default())]);
     w.paragraph(class, &met);
@@ -292,11 +292,10 @@ fn recorded(w: &mut Writer, state: &State) {
     let how = w.t(if state.idle.is_some() { "agent.signs.input" } else { "agent.signs.names" });
     let signs = w.filled("agent.recorded.signs", &[("how", how)]);
     w.paragraph("small", &signs);
-    let mut sums: BTreeMap<Option<&str>, u64> = BTreeMap::new();
-    for (_, one) in &state.uses {
-        *sums.entry(one.platform.as_deref()).or_default() += u64::from(one.seconds);
-    }
+    let sums = state.today.sums(state.now());
     if !sums.is_empty() {
+        let text = safe(w.t("agent.today"));
+        w.paragraph("small", &text);
         w.add("<ul>");
         for (platform, seconds) in sums {
             let system = state.orders.document.bundles.values().flat_map(|bundle| &bundle.systems);

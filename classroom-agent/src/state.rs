@@ -8,8 +8,8 @@ use std::{
 
 use appliance_core::{
     agent::{
-        Contact, Jump, JumpWatch, Meter, Orders, Program, RefusalCount, Report, Situation, Use, accept, judge,
-        unreadable,
+        Contact, Jump, JumpWatch, Meter, Missed, Orders, Program, RefusalCount, Report, Situation, Today, Use, accept,
+        judge, unreadable,
     },
     policy::{Decision, Lesson, Policy},
     usage::{Fact, Place},
@@ -49,12 +49,8 @@ pub(crate) enum Met {
     NotYet,
     /// Well.
     Well,
-    /// Nobody answered.
-    Nobody,
-    /// Someone answered with a certificate that is not the box's.
-    Impostor,
-    /// The box does not know this device any more.
-    Forgotten,
+    /// Not: why.
+    Not(Missed),
 }
 
 /// Everything.
@@ -70,8 +66,8 @@ pub(crate) struct State {
     pub(crate) refusals: VecDeque<Refusal>,
     /// What was told to the school of the agent itself, with the time.
     pub(crate) told: VecDeque<(Millis, String)>,
-    /// Uses of today as the page shows them.
-    pub(crate) uses: VecDeque<(Place, Use)>,
+    /// Uses of today as the page shows them, also those before a restart.
+    pub(crate) today: Today,
     pub(crate) met: Met,
     pub(crate) met_at: Option<Millis>,
     /// Nobody has touched the device for so long, if the machine can say.
@@ -114,6 +110,11 @@ impl State {
                 (None, orders, policy)
             }
         };
+        let today = keep.today().unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "the page's sums of today begin anew");
+            None
+        });
+        let today = today.unwrap_or_else(|| Today::new(clock.now()));
         let mut state = Self {
             identity,
             orders,
@@ -123,7 +124,7 @@ impl State {
             spool,
             refusals: VecDeque::new(),
             told: VecDeque::new(),
-            uses: VecDeque::new(),
+            today,
             met: Met::NotYet,
             met_at: None,
             idle: None,
@@ -186,18 +187,21 @@ impl State {
     }
 
     fn used(&mut self, uses: Vec<Use>) {
-        let place = self.place();
+        if uses.is_empty() {
+            return;
+        }
+        let now = self.now();
         for one in uses {
-            let Use { platform, at, seconds } = one.clone();
+            self.today.add(&one, now);
+            let Use { platform, at, seconds } = one;
             let fact = match platform {
                 Some(platform) => Fact::Used { platform, seconds },
                 None => Fact::Active { seconds },
             };
             self.record(at, fact);
-            self.uses.push_back((place, one));
-            if self.uses.len() > 512 {
-                self.uses.pop_front();
-            }
+        }
+        if let Err(error) = self.keep.save_today(&self.today) {
+            tracing::error!(error = format!("{error:#}"), "the page's sums of today can't be kept");
         }
     }
 
@@ -441,6 +445,7 @@ mod tests {
             exceptions: vec![],
             end_programs: false,
             home_addresses: vec![],
+            own_names: vec![],
             document: Document::standard().unwrap(),
         };
         let text = serde_json::to_string(&orders).unwrap();
@@ -510,6 +515,32 @@ mod tests {
         for name in ["adl.edu.tw", "example.com", "www.roblox.com"] {
             assert_eq!(rule(&mut state, name), "R-POL-2", "{name}");
         }
+    }
+
+    #[test]
+    fn todays_minutes_are_those_of_platforms_and_outlive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        enrolled(folder.path());
+        let mut state = start(folder.path());
+        let day = |state: &State| state.today.sums(state.now()).iter().map(|(_, seconds)| *seconds).collect::<Vec<_>>();
+        // 20:00, within the guardian's hours; the machine can't tell whether someone touches it.
+        let set = |at: Millis| fs::write(folder.path().join("clock"), at.to_string()).unwrap();
+        for second in 0..1200 {
+            set(LATE - 7_200_000 + second * 1000);
+            state.asked("example.com");
+            state.tick(None);
+        }
+        state.close();
+        assert_eq!((day(&state), state.spool.len()), (vec![], 0), "names that are asked for in the background");
+        state.asked("adl.edu.tw");
+        set(LATE - 6_000_000 + 60_000);
+        state.close();
+        let sums = day(&state);
+        assert!(sums.len() == 2 && sums[0] == sums[1] && (60..=61).contains(&sums[0]), "{sums:?}");
+        let again = State::open(state.keep.clone(), state.identity.clone(), state.clock.clone()).unwrap();
+        assert_eq!(day(&again), sums);
+        set(LATE + 7_200_000);
+        assert_eq!(day(&again), [] as [u64; 0], "tomorrow");
     }
 
     #[test]

@@ -35,12 +35,20 @@ const WORLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// A game and a platform of the standard rules.
 const GAME: &str = "www.roblox.com";
 const PLATFORM: &str = "adl.edu.tw";
+/// The address at which the box is reached "from the internet": another one of its machine.
+const FROM_OUTSIDE: &str = "10.77.0.9:8443";
+/// The box's name for homes; here it leads to the world, where no box is.
+const BOX: &str = "room501.school.example";
 /// The device may take this much memory.
 const MEMORY: u64 = 25_000_000;
 
 fn options(hub_ns: &Ns) -> Options {
     let at = Lan::address(HUB);
-    let config = format!("[agents]\nlisten = [\"{at}:8442\"]\n");
+    // A second door stands for the box's address on the internet; the network announces the first one's port.
+    let config = format!(
+        "[home]\nurl = \"https://{BOX}\"\n[agents]\nlisten = [\"{at}:8442\", \"{FROM_OUTSIDE}\"]\n\
+         home_addresses = [\"{FROM_OUTSIDE}\"]\n"
+    );
     Options { mdns: true, config, ..Options::inside(hub_ns, at) }
 }
 
@@ -48,6 +56,7 @@ fn options(hub_ns: &Ns) -> Options {
 fn the_device_goes_home_and_comes_back() -> Result<()> {
     let lan = Lan::new()?;
     let hub_ns = lan.machine("hub", HUB)?;
+    hub_ns.ip("addr add 10.77.0.9/24 dev eth0")?;
     let home = Ns::new("home")?;
     let mut device = Device::new(&lan, TABLETS, Lan::address(HUB))?;
     cable(&device.ns, "eth1", AT_HOME, &home, "eth0", ROUTER)?;
@@ -100,15 +109,20 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     ensure!(late.contains("R-POL-12"), "{late}");
     println!("21:30: {PLATFORM} → {}", late.lines().find(|line| line.contains("EDE")).unwrap_or_default().trim());
     ensure!(device.page()?.contains("19:00–21:00"), "the page shows the guardian's hours");
+    // The lesson's link and the delivery need the box's own name at any hour.
+    device.answers(BOX, &|said| said.contains("203.0.113.7"))?;
 
-    // One minute on Monday, eleven on Tuesday (from the first sign to a minute after the last), then nothing.
+    // One minute on Monday, eleven on Tuesday (from the first sign to a minute after the last), then nothing. What is no
+    // platform is no use: the device may ask for it by itself.
     let next = MONDAY_EVENING + 24 * 60 * MINUTE;
     for minute in 0..=10 {
         device.set_clock(next + minute * MINUTE)?;
         device.answers(PLATFORM, &|said| said.contains("203.0.113.7"))?;
     }
     device.set_clock(next + 30 * MINUTE)?;
-    let minutes = text(Lang::ZhHantTw, "agent.minutes").replace("{minutes}", "12");
+    device.answers(BOX, &|said| said.contains("203.0.113.7"))?;
+    // The page shows today's.
+    let minutes = text(Lang::ZhHantTw, "agent.minutes").replace("{minutes}", "11");
     wait_for_blocking("the minutes", SOON, || {
         let page = device.page()?;
         ensure!(page.matches(&minutes).count() >= 2, "no {minutes} in {page}");
@@ -201,6 +215,14 @@ fn the_device_goes_home_and_comes_back() -> Result<()> {
     // On a cable at school the page says what the rule says of it, and that the room decides.
     let page = device.sees("agent.at-school")?;
     ensure!(page.matches("R-POL-14").count() == 1, "one sentence of the network, not one a row: {page}");
+    // Met by its address on the internet while the room's is out of reach; then at school again, though that one still works.
+    device.ns.ip("route add blackhole 10.77.0.1/32")?;
+    device.sees("agent.place.home")?;
+    let page = device.sees("agent.met.well")?;
+    ensure!(page.contains(text(Lang::ZhHantTw, "agent.place.home")), "met over the internet, so at home: {page}");
+    device.ns.ip("route del blackhole 10.77.0.1/32")?;
+    device.sees("agent.place.school")?;
+    println!("met over the internet, then in the room again");
     // A device whose disk forgot the acknowledgement delivers again.
     device.power_cut()?;
     fs::write(device.folder.join("state/records.jsonl"), copy)?;

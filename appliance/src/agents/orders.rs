@@ -48,18 +48,28 @@ impl fmt::Debug for OrdersKey {
     }
 }
 
-/// Gives orders their version: the one that the device was `given` when they say the same, else a newer one. Also
-/// after a restore from an old backup it is newer, as it is never below the time.
+/// The highest version that a device is believed to have had: far above any time, far below the largest number.
+const BELIEVED: u64 = 1 << 52;
+
+/// Gives orders their version: the one that the device was `given` when they say the same, else a newer one. It is never
+/// below the time and always above `had`, the version that the device says it has, 0 for none: also a box that was restored
+/// from an old backup, or whose clock was once ahead, is heard.
 ///
 /// # Errors
 /// When they have no JSON form, which no orders can have.
-pub fn write(orders: Orders, given: &GivenOrders, now: Millis) -> Result<(String, GivenOrders), serde_json::Error> {
+pub fn write(
+    orders: Orders,
+    given: &GivenOrders,
+    had: u64,
+    now: Millis,
+) -> Result<(String, GivenOrders), serde_json::Error> {
     let content = serde_json::to_string(&Orders { version: 0, issued_at: 0, ..orders.clone() })?;
     let hash: Hash = Sha256::digest(content.as_bytes()).into();
-    let given = if hash == given.hash && given.version > 0 {
+    let had = had.min(BELIEVED);
+    let given = if hash == given.hash && given.version > 0 && given.version >= had {
         given.clone()
     } else {
-        GivenOrders { version: (given.version + 1).max(now), at: now, hash }
+        GivenOrders { version: (given.version.max(had) + 1).max(now), at: now, hash }
     };
     let text = serde_json::to_string(&Orders { version: given.version, issued_at: given.at, ..orders })?;
     Ok((text, given))
@@ -86,13 +96,25 @@ mod tests {
             exceptions: vec![],
             end_programs: false,
             home_addresses: vec![],
+            own_names: vec![],
             document: Document::standard().unwrap(),
         };
-        let (first, given) = write(orders.clone(), &GivenOrders::default(), 1000).unwrap();
-        let (second, same) = write(orders.clone(), &given, 2000).unwrap();
+        let (first, given) = write(orders.clone(), &GivenOrders::default(), 0, 1000).unwrap();
+        let (second, same) = write(orders.clone(), &given, given.version, 2000).unwrap();
         assert_eq!((first, given.clone()), (second, same));
-        let (_, newer) = write(Orders { end_programs: true, ..orders }, &given, 500).unwrap();
+        let (_, newer) = write(Orders { end_programs: true, ..orders.clone() }, &given, 1000, 500).unwrap();
         assert_eq!(newer.version, given.version + 1, "also when the clock was set back");
+
+        // Restored: what was given is forgotten, or is older than what the device has.
+        let forgotten = GivenOrders { hash: [0; 32], ..given.clone() };
+        assert_eq!(write(orders.clone(), &forgotten, 0, 3000).unwrap().1.version, 3000);
+        let (_, above) = write(orders.clone(), &given, 9000, 3000).unwrap();
+        assert_eq!(above.version, 9001, "it was given by a clock that was ahead");
+        assert_eq!(write(orders.clone(), &above, 9001, 4000).unwrap().1, above);
+        // A device that claims anything is no trouble to the box.
+        let (_, most) = write(orders.clone(), &given, u64::MAX, 3000).unwrap();
+        assert_eq!(most.version, BELIEVED + 1);
+        assert_eq!(write(orders, &most, u64::MAX, 3000).unwrap().1, most);
     }
 
     #[test]

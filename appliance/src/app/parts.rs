@@ -1,14 +1,19 @@
 //! What the pages and the API are made of: each group of routes gets its own handles and no more.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::Context as _;
 use appliance_core::{
     library::{address::Hosts, evict::Limits, night::Night},
     pairing::Pairing,
+    policy::host_name,
     room::Facts,
     throttle::Rule as Tries,
 };
+use axum::http::Uri;
 use tokio::sync::watch;
 
 use crate::{
@@ -30,6 +35,7 @@ use crate::{
     staff::{BoxKey, Passwords},
     store::{self, Store},
     thumbnails::Thumbnails,
+    tls::Certificate,
     usage::{Recorder, SchoolKey},
     web,
 };
@@ -210,6 +216,7 @@ pub(super) fn agent_state(
         port,
         end_programs: config.agents.end_programs,
         home_addresses: config.agents.home_addresses.clone(),
+        own_names: box_names(config),
     };
     Ok(web::agent::AgentState {
         agents: store.agents(),
@@ -225,6 +232,22 @@ pub(super) fn agent_state(
         audit: web::audit::Auditor(store.audit()),
         terms: Arc::new(terms),
     })
+}
+
+/// The names at which devices meet the box: those of the pages and of the certificate, that of homes, and those of the
+/// agents' listener. Addresses of numbers are no names: nobody asks for them.
+fn box_names(config: &Config) -> Vec<String> {
+    let host = |url: &String| url.parse::<Uri>().ok()?.host().map(str::to_owned);
+    let of_certificate = || {
+        let loaded = Certificate::load(config.https.certificate.as_ref()?, config.https.key.as_ref()?);
+        loaded.ok()?.facts().host()
+    };
+    let room = config.https.name.clone().into_iter().chain(of_certificate());
+    let homes = config.home.url.as_ref().and_then(host);
+    let devices = config.agents.home_addresses.iter().filter_map(|at| at.rsplit_once(':'));
+    let devices = devices.map(|(name, _)| name.to_owned());
+    let all = room.chain(homes).chain(devices).filter_map(|name| host_name(&name).ok());
+    all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The table of routes without a running box, for `appliance routes`.
@@ -286,4 +309,21 @@ pub async fn route_table() -> anyhow::Result<Vec<web::Declared>> {
     tokio::task::spawn_blocking(move || opened.keeper.close()).await?;
     std::fs::remove_dir_all(&folder)?;
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_box_are_those_that_devices_ask_for() {
+        let mut config = Config::default();
+        assert_eq!(box_names(&config), [] as [&str; 0]);
+        config.https.name = Some("room501.school.example".into());
+        config.home.url = Some("https://lesson.school.example:8443/x".into());
+        config.agents.home_addresses =
+            ["lesson.school.example:8442", "192.0.2.7:8442", "[2001:db8::7]:8442"].map(str::to_owned).into();
+        assert_eq!(box_names(&config), ["lesson.school.example", "room501.school.example"]);
+    }
 }

@@ -62,6 +62,8 @@ pub struct Terms {
     pub end_programs: bool,
     /// Where homes reach the listener.
     pub home_addresses: Vec<String>,
+    /// The box's own names, in the room and from homes.
+    pub own_names: Vec<String>,
 }
 
 /// What the agents' routes need.
@@ -104,8 +106,8 @@ impl AgentState {
         Ok(of_device(&register, device))
     }
 
-    /// The signed orders of a device, with the version that they have.
-    async fn orders(&self, row: &AgentRow, now: Millis) -> Result<(String, GivenOrders), Refusal> {
+    /// The signed orders of a device that has had version `had`, with the version that they have.
+    async fn orders(&self, row: &AgentRow, had: u64, now: Millis) -> Result<(String, GivenOrders), Refusal> {
         let registered = self.registered(&row.device).await?;
         // A device that was struck off the register keeps its agent: the strictest state, until it is enrolled anew.
         let (state, consent) = registered.map_or((DeviceState::Unknown, None), |known| (known.state, known.consent));
@@ -122,9 +124,10 @@ impl AgentState {
             exceptions: vec![],
             end_programs: self.terms.end_programs,
             home_addresses: self.terms.home_addresses.clone(),
+            own_names: self.terms.own_names.clone(),
             document: self.document()?,
         };
-        write(orders, &row.given, now).map_err(|error| Refusal::internal(&error))
+        write(orders, &row.given, had, now).map_err(|error| Refusal::internal(&error))
     }
 
     /// The school's rules.
@@ -285,7 +288,7 @@ pub async fn enrol(
     let row = state.agents.enrol(state.key.hash_code(&code), enrolment, issued.hash, now).await.map_err(store)?;
     let row = row.ok_or_else(|| Problem::new(ProblemCode::WrongCode).field("code"))?;
     state.guesses.succeeded(&guesser);
-    let (text, given) = state.orders(&row, now).await?;
+    let (text, given) = state.orders(&row, 0, now).await?;
     let seen = Seen { at: now, link: None, version: String::new(), given, dropped: 0 };
     state.agents.seen(row.enrolment.clone(), seen).await.map_err(store)?;
     state.audit.note("", peer.0, "agent-enrolled", serde_json::json!({ "device": row.device })).await;
@@ -315,7 +318,7 @@ pub async fn sync(
     if let Some(days) = told_days(row.enrolled_at, dropped_at, waiting, now) {
         state.figures.device_seen(row.device.clone(), days).await.map_err(store)?;
     }
-    let (text, given) = state.orders(&row, now).await?;
+    let (text, given) = state.orders(&row, orders, now).await?;
     let fresh = given.version != orders;
     let version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
     state.agents.seen(row.enrolment, Seen { at: now, link, version, given, dropped }).await.map_err(store)?;

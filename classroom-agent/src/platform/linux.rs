@@ -1,7 +1,8 @@
-//! Linux: `/proc` for programs and the route, `/sys` for the kind of card, X11's MIT-SCREEN-SAVER for idle time.
+//! Linux: `/proc` for programs and the route, `/sys` for the kind of card; for idle time X11's MIT-SCREEN-SAVER where the
+//! agent has a `DISPLAY`, else logind.
 //!
-//! On a machine without an X server (a console, most Wayland sessions) nobody tells an agent of the system how long the
-//! input has been idle; then [`Platform::idle`] is `None` and questions for names are the sign of use.
+//! Where neither knows how long the input has been idle (a desktop that does not tell logind), [`Platform::idle`] is `None`
+//! and questions for names of platforms are the sign of use.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -13,12 +14,13 @@ use nix::{
 };
 use x11rb::{connection::Connection as _, protocol::screensaver::ConnectionExt as _, rust_connection::RustConnection};
 
-use super::Platform;
+use super::{Platform, session::Session};
 
 /// This machine.
 #[derive(Default)]
 pub(crate) struct Linux {
     screen: Option<(RustConnection, u32)>,
+    session: Session,
 }
 
 impl Platform for Linux {
@@ -28,6 +30,24 @@ impl Platform for Linux {
     }
 
     fn idle(&mut self) -> Option<Millis> {
+        self.untouched().or_else(|| self.session.idle())
+    }
+
+    fn link(&self) -> Option<Link> {
+        let routes = fs::read_to_string("/proc/net/route").ok()?;
+        Some(kind(&card(&routes)?, Path::new("/sys/class/net")))
+    }
+
+    fn end(&self, program: &Program) -> bool {
+        // The number may be another program's by now.
+        let same = self::program(program.pid).is_some_and(|now| now.began == program.began);
+        same && kill(Pid::from_raw(program.pid.cast_signed()), Signal::SIGTERM).is_ok()
+    }
+}
+
+impl Linux {
+    /// How long the X server has seen no input.
+    fn untouched(&mut self) -> Option<Millis> {
         if self.screen.is_none() {
             std::env::var_os("DISPLAY")?;
             let (connection, screen) = RustConnection::connect(None).ok()?;
@@ -41,17 +61,6 @@ impl Platform for Linux {
             self.screen = None;
         }
         Some(asked?.ms_since_user_input.into())
-    }
-
-    fn link(&self) -> Option<Link> {
-        let routes = fs::read_to_string("/proc/net/route").ok()?;
-        Some(kind(&card(&routes)?, Path::new("/sys/class/net")))
-    }
-
-    fn end(&self, program: &Program) -> bool {
-        // The number may be another program's by now.
-        let same = self::program(program.pid).is_some_and(|now| now.began == program.began);
-        same && kill(Pid::from_raw(program.pid.cast_signed()), Signal::SIGTERM).is_ok()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the agent must know of the machine it runs on.
 
 mod linux;
+mod session;
 
 use appliance_core::agent::Program;
 use classroom_protocol::{Millis, policy::Link};
@@ -12,8 +13,8 @@ pub(crate) trait Platform: Send {
     /// The programs that run now.
     fn programs(&self) -> Vec<Program>;
 
-    /// How long nobody has touched the device, in milliseconds; `None` when the machine can't say. Then the device's
-    /// own questions for names are the only sign of use.
+    /// How long nobody has touched the device, in milliseconds; `None` when the machine can't say. Then
+    /// questions for names of platforms are the only sign of use.
     fn idle(&mut self) -> Option<Millis>;
 
     /// How the device reaches the network.

@@ -44,9 +44,10 @@ pub struct Meter {
 
 impl Meter {
     /// A sign of use at `at`, of a platform if it was one. `idle` is how long nobody has touched the device, when that
-    /// is known: what a device does by itself is no use.
+    /// is known: what a device does by itself is no use. While it is not known only platforms count: a device asks for
+    /// other names by itself all day.
     pub fn sign(&mut self, platform: Option<&str>, at: Millis, idle: Option<Millis>) -> Vec<Use> {
-        if idle.is_some_and(|idle| idle >= IDLE) {
+        if idle.map_or(platform.is_none(), |idle| idle >= IDLE) {
             return vec![];
         }
         let mut ended = self.end(at, idle);
@@ -145,9 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn other_hosts_are_use_of_the_device_only() {
+    fn other_hosts_are_use_of_the_device_only_and_only_while_someone_touches_it() {
         let mut meter = Meter::default();
-        assert!(meter.sign(None, T, None).is_empty());
+        for minute in 0..60 {
+            assert!(meter.sign(None, T - 90 * MINUTE + minute * MINUTE, None).is_empty());
+        }
+        assert!(meter.look(T - 1, None).is_empty(), "names that a device asks for in the background");
+        assert!(meter.sign(None, T, Some(0)).is_empty());
         assert_eq!(meter.look(T + 9 * MINUTE, None), [Use { platform: None, at: T, seconds: 60 }]);
     }
 

@@ -8,6 +8,7 @@ mod programs;
 mod refusals;
 mod report;
 mod situation;
+mod today;
 mod waiting;
 
 pub use clock::{Jump, JumpWatch};
@@ -16,5 +17,6 @@ pub use orders::{Orders, Refused, accept, unreadable};
 pub use programs::{Program, judge};
 pub use refusals::RefusalCount;
 pub use report::{Report, told, told_days};
-pub use situation::{Contact, Situation, by_network, programs_now};
+pub use situation::{Contact, Missed, Situation, by_network, programs_now};
+pub use today::Today;
 pub use waiting::{Shelf, Waiting};

@@ -39,6 +39,9 @@ pub struct Orders {
     /// Where the box is reached from the internet (`name:port`), if at all.
     #[serde(default)]
     pub home_addresses: Vec<String>,
+    /// The box's own names: they open at any hour (R-POL-1). A box without any leaves the field out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_names: Vec<String>,
     /// The school's rules.
     pub document: Document,
 }
@@ -113,6 +116,7 @@ pub fn unreadable(device: &str) -> Result<(Orders, Policy), Refused> {
         exceptions: vec![],
         end_programs: false,
         home_addresses: vec![],
+        own_names: vec![],
         document,
     };
     ready(orders)
@@ -121,7 +125,10 @@ pub fn unreadable(device: &str) -> Result<(Orders, Policy), Refused> {
 /// Orders with their rules made ready for deciding.
 fn ready(orders: Orders) -> Result<(Orders, Policy), Refused> {
     match Policy::new(orders.document.clone()) {
-        Ok(policy) => Ok((orders, policy)),
+        Ok(policy) => {
+            let policy = policy.with_own(orders.own_names.iter().map(String::as_str));
+            Ok((orders, policy))
+        }
         Err(found) => Err(Refused::Contradiction(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
     }
 }
@@ -143,6 +150,7 @@ mod tests {
             exceptions: vec![],
             end_programs: false,
             home_addresses: vec![],
+            own_names: vec![],
             document: Document::standard().unwrap(),
         }
     }
@@ -162,6 +170,34 @@ mod tests {
         let mut twice = orders(7);
         twice.document.rules.push(twice.document.rules[0].clone());
         assert!(matches!(accept(&text(&twice), "K7Q", 0), Err(Refused::Contradiction(_))), "two rules of one id");
+    }
+
+    #[test]
+    fn the_box_opens_at_home_at_any_hour_and_nothing_else_with_it() {
+        // Monday 2026-11-23, 22:00 in Taipei.
+        const LATE: Millis = 1_795_442_400_000;
+        let given = Orders {
+            guardian: vec![Window { days: (1..=7).collect(), from: 19 * 60, to: 21 * 60 }],
+            own_names: vec!["Room501.School.example.".into()],
+            ..orders(7)
+        };
+        let text = serde_json::to_string(&given).unwrap();
+        let (taken, policy) = accept(&text, "K7Q", 0).unwrap();
+        let here = super::super::Situation::unknown();
+        let rule = |name: &str| {
+            let decision = here.host(&policy, &taken, name, LATE).unwrap();
+            (decision.allow, decision.rule.to_string())
+        };
+        assert_eq!(rule("room501.school.example"), (true, "R-POL-1".into()));
+        assert_eq!(rule("x.room501.school.example"), (false, "R-POL-12".into()), "the name itself only");
+        assert_eq!(rule("adl.edu.tw"), (false, "R-POL-12".into()));
+    }
+
+    #[test]
+    fn a_box_without_names_writes_what_earlier_programs_read() {
+        let text = serde_json::to_string(&orders(7)).unwrap();
+        assert!(!text.contains("own_names"), "an unknown key is refused");
+        assert!(accept(&text, "K7Q", 7).unwrap().0.own_names.is_empty());
     }
 
     #[test]

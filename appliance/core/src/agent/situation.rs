@@ -19,6 +19,32 @@ pub enum Contact {
     Internet,
 }
 
+impl Contact {
+    /// Whether the box is to be looked for in the room: its address on the internet leads to it from the school, too.
+    pub fn looks_for_the_room(self) -> bool {
+        self != Self::Room
+    }
+}
+
+/// Why the box was not met. Of several tries the greatest is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Missed {
+    /// Nobody answered who is to answer there.
+    Nobody,
+    /// Someone else answers where the box was met before.
+    Impostor,
+    /// The box does not know this device any more.
+    Forgotten,
+}
+
+impl Missed {
+    /// Someone answered whose certificate is not the box's. That is worth a warning where the box itself was `met_before`;
+    /// elsewhere it may well be another room's box or a device of the home.
+    pub fn stranger(met_before: bool) -> Self {
+        if met_before { Self::Impostor } else { Self::Nobody }
+    }
+}
+
 /// All that a decision needs but the question and the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Situation {
@@ -87,6 +113,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::policy::{Consent, DeviceState, Document};
+
+    #[test]
+    fn another_rooms_box_is_no_impostor_and_the_room_is_looked_for_from_everywhere_else() {
+        let tries = |met_before: &[bool]| met_before.iter().map(|met| Missed::stranger(*met)).max();
+        assert_eq!(tries(&[false, false]), Some(Missed::Nobody), "two boxes of other rooms");
+        assert_eq!(tries(&[true, false]), Some(Missed::Impostor));
+        assert!(Missed::Forgotten > Missed::Impostor, "the box itself has answered");
+        let looking = [Contact::None, Contact::Internet, Contact::Room].map(Contact::looks_for_the_room);
+        assert_eq!(looking, [true, true, false]);
+    }
 
     #[test]
     fn a_cable_at_school_is_one_sentence_and_the_room_decides_the_hosts() {
