@@ -60,7 +60,7 @@ impl Alarm {
     pub fn of_class(&self, class: i64) -> Option<SiteReport> {
         let (seat, name) = (self.seat?, self.name.clone()?);
         let home = self.place == Place::Home;
-        (self.class == Some(class)).then(|| SiteReport { id: self.id, at: self.at, seat, name, home })
+        (self.class == Some(class)).then_some(SiteReport { id: self.id, at: self.at, seat, name, home })
     }
 }
 

@@ -185,8 +185,7 @@ async fn answer(question: Vec<u8>, peer: SocketAddr, handler: &Handler) -> Optio
     let Ok(request) = Request::from_bytes(question, peer, Protocol::Tcp) else { return Some(malformed) };
     let reply = Reply::default();
     handler.handle_request::<_, TokioTime>(&request, reply.clone()).await;
-    let answer = reply.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    answer
+    reply.0.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// "Format error" behind its length, for a question that can't be read beyond its header (RFC 1035 §4.1.1): its number,

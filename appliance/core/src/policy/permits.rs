@@ -65,7 +65,7 @@ impl Context<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::policy::{Action, Changer, Document, RuleId};
 
