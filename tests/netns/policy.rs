@@ -165,6 +165,10 @@ fn a_game_is_refused_in_class_opened_by_a_tap_and_refused_again() -> Result<()> 
     println!("the lesson opened the web after {open:?}; a game is refused:\n{}", school.ask(&["krunker.io"])?);
     let by_tcp = school.ask(&["+tcp", "www.krunker.io"])?;
     ensure!(by_tcp.contains("R-POL-3"), "by TCP too: {by_tcp}");
+    // The box's own programs, when the network hands the box out as its own name server.
+    let own = dig(&school.hub_ns, Lan::address(BOX), &["krunker.io"])?;
+    let world = Lan::address(WORLD).to_string();
+    ensure!(own.contains(&world) && !own.contains("R-POL"), "the rules are for the room's devices: {own}");
     let other = school.ask(&["krunker.io", "HTTPS"])?;
     ensure!(other.contains("status: NOERROR") && other.contains("ANSWER: 0"), "no other way in: {other}");
     let silent = school.ask(&["use-application-dns.net"])?;

@@ -2,6 +2,7 @@
 //! school's DHCP hands out to the box, too. Looked at again and again, as both lists come and change with the network.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -27,14 +28,18 @@ pub fn servers(named: &[SocketAddr], listening: &[SocketAddr]) -> Servers {
 
 fn servers_by(resolv_conf: &Path, named: &[SocketAddr], listening: &[SocketAddr]) -> Servers {
     // When the kernel does not tell, the loopback is known all the same.
-    let machine: Vec<IpAddr> =
-        if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect();
+    let machine: Vec<IpAddr> = machine().into_iter().collect();
     if named.is_empty() {
         // Before the network is there, so may be the file.
         let text = std::fs::read_to_string(resolv_conf).unwrap_or_default();
         return Servers::part(&of_the_machine(&text), listening, &machine);
     }
     Servers::part(named, listening, &machine)
+}
+
+/// Every address that this machine has now.
+fn machine() -> BTreeSet<IpAddr> {
+    if_addrs::get_if_addrs().unwrap_or_default().iter().map(|own| own.ip().to_canonical()).collect()
 }
 
 /// The name servers that a `resolv.conf` names.
@@ -46,19 +51,31 @@ fn of_the_machine(resolv_conf: &str) -> Vec<SocketAddr> {
     addresses.map(|address| SocketAddr::new(address, PORT)).collect()
 }
 
-/// Who is asked from now on, and the task that keeps it so until it is dropped. `None` while there is nobody but the box
-/// itself; the log says so and how to mend it, once for each change.
+/// Who asks from the box itself: its own addresses.
+pub(super) type Own = watch::Receiver<Arc<BTreeSet<IpAddr>>>;
+
+/// Who is asked from now on, the box's own addresses, and the task that keeps both so until it is dropped. Nobody is asked
+/// while there is nobody but the box itself; the log says so and how to mend it, once for each change.
 pub(super) fn keep(
     named: Vec<SocketAddr>,
     listening: Vec<SocketAddr>,
-) -> (watch::Receiver<Option<Arc<Upstream>>>, impl Future<Output = ()> + Send) {
+) -> (watch::Receiver<Option<Arc<Upstream>>>, Own, impl Future<Output = ()> + Send) {
     let mut known = servers(&named, &listening);
     let (sender, upstream) = watch::channel(asked(&known));
+    let (tell_own, own) = watch::channel(Arc::new(machine()));
     let follow = async move {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let addresses = machine();
+            tell_own.send_if_modified(|own| {
+                let new = **own != addresses;
+                if new {
+                    *own = Arc::new(addresses);
+                }
+                new
+            });
             let now = servers(&named, &listening);
             if now != known {
                 sender.send_replace(asked(&now));
@@ -66,7 +83,7 @@ pub(super) fn keep(
             }
         }
     };
-    (upstream, follow)
+    (upstream, own, follow)
 }
 
 fn asked(servers: &Servers) -> Option<Arc<Upstream>> {

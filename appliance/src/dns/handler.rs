@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use super::{
+    above::Own,
     cache::{Cache, Entry, Found, STALE_TTL},
     names,
     notices::Notices,
@@ -59,6 +60,7 @@ pub(super) struct Handler {
     pub(super) cache: Arc<Cache>,
     /// `None` while there is nobody to ask.
     pub(super) upstream: watch::Receiver<Option<Arc<Upstream>>>,
+    own: Own,
     pub(super) notices: Arc<Notices>,
     asking: Arc<Semaphore>,
 }
@@ -94,10 +96,11 @@ impl Handler {
     pub(super) fn new(
         state: watch::Receiver<Option<Arc<Rules>>>,
         upstream: watch::Receiver<Option<Arc<Upstream>>>,
+        own: Own,
         notices: Notices,
     ) -> Self {
         let asking = Arc::new(Semaphore::new(ASKING));
-        Self { state, cache: Arc::default(), upstream, notices: Arc::new(notices), asking }
+        Self { state, cache: Arc::default(), upstream, own, notices: Arc::new(notices), asking }
     }
 
     async fn answer(&self, request: &Request) -> Answer {
@@ -121,8 +124,9 @@ impl Handler {
         if state.is_own(&text) {
             return portal(&state, name, kind, asker, OWN_TTL);
         }
-        // The box's own programs: the rules are for the room's devices.
-        if asker.is_loopback() {
+        // The box's own programs, also where the network hands the box out as its own name server: the rules are for the
+        // room's devices.
+        if asker.is_loopback() || self.own.borrow().contains(&asker.to_canonical()) {
             return self.look_up(name, kind, u32::MAX).await;
         }
         let now = clock::now();

@@ -67,14 +67,14 @@ impl Resolver {
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
         let udp = settings.udp.iter().filter_map(|socket| socket.local_addr().ok());
         let tcp = settings.tcp.iter().filter_map(|listener| listener.local_addr().ok());
-        let (upstream, follow_servers) = above::keep(settings.upstream, udp.chain(tcp).collect());
+        let (upstream, own, follow_servers) = above::keep(settings.upstream, udp.chain(tcp).collect());
         let (state, follow) = rules(settings.folder.clone(), Copies::Elsewhere)?;
         let (notices, sender) = Notices::new(settings.folder.join("notices.sock"));
         let mut tasks = JoinSet::new();
         tasks.spawn(sender);
         tasks.spawn(follow);
         tasks.spawn(follow_servers);
-        let handler = Handler::new(state, upstream, notices);
+        let handler = Handler::new(state, upstream, own, notices);
         let mut server = Server::new(handler.clone());
         for socket in settings.udp {
             socket.set_nonblocking(true)?;

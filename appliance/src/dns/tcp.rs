@@ -252,7 +252,7 @@ mod tests {
     /// Answers "not ready": nobody has given it rules.
     fn handler() -> Handler {
         let (notices, _) = Notices::new("/nowhere".into());
-        Handler::new(watch::channel(None).1, watch::channel(None).1, notices)
+        Handler::new(watch::channel(None).1, watch::channel(None).1, watch::channel(Arc::default()).1, notices)
     }
 
     fn peer() -> SocketAddr {
