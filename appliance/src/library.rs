@@ -9,10 +9,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use appliance_core::library::{
-    kind::{self, Kind},
-    night::Night,
-    watched::Pieces,
+use appliance_core::{
+    library::{
+        kind::{self, Kind},
+        night::Night,
+    },
+    pace::{Bound, Pace},
 };
 use bytes::Bytes;
 use classroom_protocol::Millis;
@@ -24,7 +26,7 @@ use crate::{
     store::{LibraryItem, LibraryItems, StoreError},
 };
 
-/// Passes and items whose pieces of watching are counted; with more, who has told least is forgotten.
+/// Passes and items whose pieces of watching are counted; with more, who owes least is forgotten.
 const WATCHED: usize = 4096;
 /// Note of an opening at most this often: the order in which things make room needs no more.
 const USED: Millis = 60_000;
@@ -92,7 +94,7 @@ struct Inner {
     /// Items of which everything is there.
     whole: Mutex<BTreeSet<String>>,
     /// By pass and item.
-    watched: Mutex<Pieces<(String, String)>>,
+    watched: Mutex<Pace<(String, String)>>,
 }
 
 impl Library {
@@ -130,7 +132,7 @@ impl Library {
             upload_most,
             changed: Notify::new(),
             whole: Mutex::default(),
-            watched: Mutex::new(Pieces::new(WATCHED)),
+            watched: Mutex::new(Pace::new(Bound::WATCHED, WATCHED)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -364,7 +366,7 @@ impl Library {
     pub async fn watched(&self, key: &str, pass: String) -> Result<(), LibraryError> {
         let item = self.used(key).await?;
         let mut pieces = self.inner.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        pieces.keep(&(pass, item.key), clock::now()).map_err(LibraryError::TooSoon)
+        pieces.count(&(pass, item.key), clock::now()).map_err(LibraryError::TooSoon)
     }
 
     fn poster_path(&self, key: &str) -> PathBuf {

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use appliance_core::{access::Who, pace::Pace, reach::Reach};
+use appliance_core::{
+    access::Who,
+    pace::{Bound, Pace},
+    reach::Reach,
+};
 
 use axum::{
     Extension, Router,
@@ -69,7 +73,7 @@ type Paces = Arc<Mutex<Pace<String>>>;
 impl Routes {
     /// No route yet; every one that is added passes through `gate`.
     pub(super) fn new(gate: Gate) -> Self {
-        let paces = Arc::new(Mutex::new(Pace::new(PASSES)));
+        let paces = Arc::new(Mutex::new(Pace::new(Bound::COMMANDS, PASSES)));
         Self { gate, router: Router::new(), homes: Router::new(), table: vec![], paces }
     }
 
@@ -250,7 +254,7 @@ fn admitted(guard: &Guard, who: Result<Who, Refusal>) -> Result<Who, Refusal> {
 /// Whether this pass may command once more now.
 fn paced(paces: &Paces, who: &Who) -> Result<(), Refusal> {
     let (Who::Student(_) | Who::Home(_), Some(pass)) = (who, who.key()) else { return Ok(()) };
-    let counted = paces.lock().unwrap_or_else(PoisonError::into_inner).command(&pass, clock::now());
+    let counted = paces.lock().unwrap_or_else(PoisonError::into_inner).count(&pass, clock::now());
     counted.map_err(|seconds| Problem::new(ProblemCode::TooManyTries).retry_after(seconds).into())
 }
 

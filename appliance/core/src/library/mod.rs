@@ -10,7 +10,6 @@ pub mod origin;
 pub mod plan;
 pub mod range;
 pub mod spans;
-pub mod watched;
 
 /// Bytes of a segment: the unit in which content is sealed with a hash and kept across a restart.
 pub const SEGMENT: u64 = 1 << 20;
