@@ -22,6 +22,7 @@ pub mod library;
 pub mod media;
 pub mod neighbours;
 pub mod net;
+pub mod places;
 pub mod policy;
 pub mod presence;
 pub mod relay;

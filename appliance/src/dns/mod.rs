@@ -26,6 +26,8 @@ use tokio::{
 use handler::Handler;
 use notices::Notices;
 
+use crate::places::Doors;
+
 /// The rules as the snapshot and the lists in `folder` say, and the task that keeps them so. There are none before both
 /// were read: what a list closes is open at no time.
 ///
@@ -80,7 +82,7 @@ impl Resolver {
             socket.set_nonblocking(true)?;
             server.register_socket(UdpSocket::from_std(socket)?);
         }
-        let doors = tcp::Doors::default();
+        let doors = Doors::default();
         for listener in settings.tcp {
             listener.set_nonblocking(true)?;
             tasks.spawn(tcp::serve(TcpListener::from_std(listener)?, handler.clone(), doors.clone()));

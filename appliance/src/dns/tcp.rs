@@ -6,13 +6,12 @@
 use std::{
     future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use appliance_core::crowd::Crowd;
 use hickory_server::{
     net::{NetError, runtime::TokioTime, xfer::Protocol},
     proto::{rr::Record, serialize::binary::BinEncoder},
@@ -23,10 +22,11 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::handler::Handler;
+use crate::places::{Doors, Said};
 
 /// The other side has so long for its next whole question, and so long to take an answer (RFC 7766 §6.2.3: a few seconds).
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,72 +37,6 @@ const HEADER: usize = 12;
 const QUESTION: usize = 4096;
 /// When no connection can be taken (no file is left), the next is tried after so long.
 const PAUSE: Duration = Duration::from_millis(100);
-/// That connections are not let in, and why, is said at most this often.
-const SAID_EACH: Duration = Duration::from_secs(60);
-
-/// Counts who is in. Clones are the same doors. How many may come in, and that the newest is hung up on when they are
-/// there, is said in [`appliance_core::crowd`].
-#[derive(Clone, Default)]
-pub(super) struct Doors(Arc<Mutex<Counted>>);
-
-#[derive(Default)]
-struct Counted {
-    crowd: Crowd,
-    refused: u64,
-    said: Option<Instant>,
-}
-
-impl Counted {
-    /// Whether it is time to say again that someone is not let in.
-    fn says(&mut self, now: Instant) -> bool {
-        let says = self.said.is_none_or(|said| now.duration_since(said) >= SAID_EACH);
-        if says {
-            self.said = Some(now);
-        }
-        says
-    }
-}
-
-impl Doors {
-    /// A place under this address until it is dropped.
-    fn enter(&self, address: IpAddr) -> Option<Place> {
-        let mut counted = self.lock();
-        if counted.crowd.enter(address) {
-            return Some(Place { doors: self.clone(), address });
-        }
-        counted.refused += 1;
-        if counted.says(Instant::now()) {
-            let (inside, refused) = (counted.crowd.inside(), counted.refused);
-            tracing::warn!(%address, inside, refused, "too many connections ask for names: some are not let in");
-        }
-        None
-    }
-
-    /// A connection could not be taken.
-    fn failed(&self, error: &io::Error) {
-        let mut counted = self.lock();
-        if counted.says(Instant::now()) {
-            let inside = counted.crowd.inside();
-            tracing::error!(%error, inside, "questions by TCP can't be taken");
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One connection's place, given back when it ends.
-struct Place {
-    doors: Doors,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.doors.lock().crowd.leave(self.address);
-    }
-}
 
 /// Answers everyone who comes to this listener, until dropped.
 pub(super) async fn serve(listener: TcpListener, handler: Handler, doors: Doors) {
@@ -123,7 +57,7 @@ async fn let_in<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut said) = (JoinSet::new(), Said::default());
     loop {
         let accepted = tokio::select! {
             accepted = poll_fn(&mut accept) => accepted,
@@ -132,7 +66,7 @@ async fn let_in<S>(
         match accepted {
             Ok((stream, peer)) => {
                 // Without a place it is hung up on: the stream is dropped.
-                let Some(place) = doors.enter(peer.ip()) else { continue };
+                let Ok(place) = doors.enter(peer.ip()) else { continue };
                 let handler = handler.clone();
                 connections.spawn(async move {
                     let _place = place;
@@ -145,7 +79,9 @@ async fn let_in<S>(
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }
             Err(error) => {
-                doors.failed(&error);
+                if said.again(Instant::now()) {
+                    tracing::error!(%error, inside = doors.counts().0, "questions by TCP can't be taken");
+                }
                 sleep(PAUSE).await;
             }
         }
@@ -232,7 +168,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::{collections::VecDeque, sync::atomic::AtomicUsize, sync::atomic::Ordering};
 
-    use appliance_core::crowd::{CONNECTIONS, CONNECTIONS_EACH, CONNECTIONS_OWN};
     use hickory_server::proto::op::{Message, ResponseCode};
     use tokio::{
         io::{DuplexStream, duplex},
@@ -346,29 +281,11 @@ mod tests {
         assert_eq!(timeout(LONG, done).await.unwrap().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
-    #[test]
-    fn one_address_has_its_share_and_it_is_said_once_a_minute() {
-        let doors = Doors::default();
-        let inside: Vec<_> = std::iter::from_fn(|| doors.enter(peer().ip())).collect();
-        assert_eq!(inside.len(), CONNECTIONS_EACH);
-        let others: Vec<_> = (0..CONNECTIONS)
-            .filter_map(|n| doors.enter(IpAddr::from([10, 1, (n / 250) as u8, (n % 250) as u8])))
-            .collect();
-        assert_eq!(inside.len() + others.len(), CONNECTIONS - CONNECTIONS_OWN);
-        assert!(doors.enter(IpAddr::from([127, 0, 0, 1])).is_some(), "the box itself still comes in");
-        let mut counted = doors.lock();
-        let said = counted.said.expect("said");
-        assert!(!counted.says(said + SAID_EACH / 2) && counted.says(said + SAID_EACH));
-        drop(counted);
-        drop((inside, others));
-        assert_eq!(doors.lock().crowd.inside(), 0);
-    }
-
     #[tokio::test]
     async fn at_the_listener_one_too_many_is_hung_up_on_until_a_place_is_free() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (at, doors) = (listener.local_addr().unwrap(), Doors::default());
-        let mut taken: Vec<_> = std::iter::from_fn(|| doors.enter(at.ip())).collect();
+        let mut taken: Vec<_> = std::iter::from_fn(|| doors.enter(at.ip()).ok()).collect();
         taken.pop();
         let serving = tokio::spawn(serve(listener, handler(), doors.clone()));
         let mut first = TcpStream::connect(at).await.unwrap();

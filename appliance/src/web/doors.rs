@@ -1,4 +1,4 @@
-//! The doors of all listeners: how many may come in, how long a connection may say nothing, what counts as asking, and how
+//! The doors of all listeners: how long a connection may say nothing, what counts as asking, and how
 //! long the other side may take nothing of an answer.
 //!
 //! hyper counts the time for a request's headers only once it knows which version of HTTP is spoken, and TLS its own
@@ -11,14 +11,13 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use appliance_core::crowd::Crowd;
 use axum::{
     body::{Body, HttpBody as _},
     extract::Request,
@@ -34,6 +33,9 @@ use tokio::{
 };
 use tower::Service;
 
+pub use crate::places::Doors;
+pub(super) use crate::places::{Place, Said};
+
 /// From coming in to the end of the first request's headers, TLS included.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// An HTTP/2 connection without any request is closed after this long, at the latest after twice of it. Of HTTP/1
@@ -41,76 +43,11 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(120);
 /// A client that takes nothing at all of what waits for it is hung up on after this long. A slow line takes something.
 const STUCK: Duration = Duration::from_secs(30);
-/// That connections are not let in, and why, is said at most this often.
-const SAID_EACH: Duration = Duration::from_secs(60);
-
-/// Counts who is in. Clones are the same doors. How many may come in, and that the newest is hung up on when they are
-/// there, is said in [`appliance_core::crowd`].
-#[derive(Clone, Default)]
-pub struct Doors(Arc<Mutex<Counted>>);
-
-#[derive(Default)]
-struct Counted {
-    crowd: Crowd,
-    refused: u64,
-    said: Said,
-}
-
-/// When something of which there may be much was said last.
-#[derive(Default)]
-pub(super) struct Said(Option<Instant>);
-
-impl Said {
-    /// Whether it is time to say it again.
-    pub(super) fn again(&mut self, now: Instant) -> bool {
-        let again = self.0.is_none_or(|said| now.duration_since(said) >= SAID_EACH);
-        if again {
-            self.0 = Some(now);
-        }
-        again
-    }
-}
 
 impl Doors {
-    /// A place under this address until it is dropped.
-    pub(super) fn enter(&self, address: IpAddr) -> io::Result<Place> {
-        let mut counted = self.lock();
-        if counted.crowd.enter(address) {
-            return Ok(Place { doors: self.clone(), address });
-        }
-        counted.refused += 1;
-        if counted.said.again(Instant::now()) {
-            let (inside, refused) = (counted.crowd.inside(), counted.refused);
-            tracing::warn!(%address, inside, refused, "too many connections: some are not let in");
-        }
-        Err(io::ErrorKind::QuotaExceeded.into())
-    }
-
-    /// How many connections are in, and how many were not let in.
-    pub(super) fn counts(&self) -> (usize, u64) {
-        let counted = self.lock();
-        (counted.crowd.inside(), counted.refused)
-    }
-
     /// An acceptor for a listener.
     pub(super) fn keeper(self) -> Doorkeeper {
         Doorkeeper { doors: self, first: FIRST_REQUEST, idle: IDLE }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One connection's place, given back when it ends.
-pub(super) struct Place {
-    doors: Doors,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.doors.lock().crowd.leave(self.address);
     }
 }
 
@@ -417,20 +354,5 @@ mod tests {
         let ended = timeout(LONG, patient.write_all(&answer)).await.expect("it has a place for ever");
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= TAKES, "{:?}", began.elapsed());
-    }
-
-    #[tokio::test]
-    async fn who_is_one_too_many_is_hung_up_on_and_a_place_comes_back() {
-        let doors = Doors::default();
-        let address = IpAddr::from([10, 0, 0, 1]);
-        let mut inside: Vec<_> = std::iter::from_fn(|| doors.enter(address).ok()).collect();
-        assert_eq!(inside.len(), appliance_core::crowd::CONNECTIONS_EACH);
-        assert_eq!(doors.counts(), (inside.len(), 1));
-        inside.pop();
-        assert!(doors.enter(address).is_ok());
-        let mut counted = doors.lock();
-        let said = counted.said.0.expect("said");
-        assert!(!counted.said.again(said + SAID_EACH / 2), "not with every connection");
-        assert!(counted.said.again(said + SAID_EACH));
     }
 }
