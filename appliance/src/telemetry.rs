@@ -1,10 +1,12 @@
-//! The log and the figures of the process.
+//! The log, the figures of the process, and the token of who reads them.
 
 use std::{
     fmt, fs,
     io::{self, IsTerminal},
+    path::Path,
 };
 
+use anyhow::Context as _;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use prometheus_client::{
     collector::Collector,
@@ -60,6 +62,19 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     }
     .map_err(|_| LogError::Twice)
+}
+
+/// The operator's token, the first line of the file.
+///
+/// # Errors
+/// When the file can't be read or the token has less than 16 characters.
+pub fn bearer(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let Some(path) = file else { return Ok(None) };
+    let named = || format!("[metrics] bearer_file {}", path.display());
+    let text = fs::read_to_string(path).with_context(named)?;
+    let token = text.lines().next().unwrap_or_default().trim().to_owned();
+    anyhow::ensure!(token.len() >= 16, "{}: the token needs 16 characters", named());
+    Ok(Some(token))
 }
 
 /// Adds the figures of the process itself, looked up when someone asks.

@@ -34,6 +34,7 @@ use crate::{
     room::RoomHandle,
     staff::{BoxKey, Passwords},
     store::{self, Store},
+    telemetry,
     thumbnails::Thumbnails,
     tls::Certificate,
     usage::{Recorder, SchoolKey},
@@ -62,7 +63,7 @@ pub(super) fn parts(
     (setup_tx, setup): (watch::Sender<bool>, watch::Receiver<bool>),
     closing: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Parts> {
-    let ops_token = web::metrics::bearer(config.metrics.bearer_file.as_deref())?;
+    let ops_token = telemetry::bearer(config.metrics.bearer_file.as_deref())?;
     let idle = config.limits.idle();
     let accounts = store.accounts();
     let gate = web::gate::Gate::new(

@@ -16,7 +16,6 @@ use crate::{
     delivery,
     relay::Relay,
     telemetry,
-    web::metrics,
 };
 
 /// Sockets and folders: they fit the units and the partitions of the image, which no card can change.
@@ -129,7 +128,7 @@ fn tried(table: &Table, lang: Lang) -> Result<(), (Option<String>, String)> {
     telemetry::filter(&config.log).map_err(|error| of("log", error.to_string()))?;
     Relay::load(config.home.relays.clone(), config.home.secret_file.as_deref())
         .map_err(|reason| of("home", format!("[home] secret_file: {reason}")))?;
-    metrics::bearer(config.metrics.bearer_file.as_deref()).map_err(|error| of("metrics", format!("{error:#}")))?;
+    telemetry::bearer(config.metrics.bearer_file.as_deref()).map_err(|error| of("metrics", format!("{error:#}")))?;
     delivery::means(&config.upstream).map_err(|error| of("upstream", format!("{error:#}")))?;
     Ok(())
 }

@@ -1,14 +1,10 @@
 //! `GET /metrics`: what Prometheus reads.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use anyhow::Context as _;
 use axum::{
     extract::State,
     http::{HeaderValue, header},
@@ -30,19 +26,6 @@ use crate::{
     store::{Outbox, StoreError},
     telemetry,
 };
-
-/// The operator's token, the first line of the file.
-///
-/// # Errors
-/// When the file can't be read or the token has less than 16 characters.
-pub fn bearer(file: Option<&Path>) -> anyhow::Result<Option<String>> {
-    let Some(path) = file else { return Ok(None) };
-    let named = || format!("[metrics] bearer_file {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(named)?;
-    let token = text.lines().next().unwrap_or_default().trim().to_owned();
-    anyhow::ensure!(token.len() >= 16, "{}: the token needs 16 characters", named());
-    Ok(Some(token))
-}
 
 /// What the metrics are read from.
 #[derive(Clone)]
