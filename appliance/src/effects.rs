@@ -110,7 +110,7 @@ impl Records {
         while let Some(effect) = self.waiting.front() {
             match one(effect.clone(), &self.lessons, &self.recorder).await {
                 Err(RecordError::Store(error)) if error.may_pass() => {
-                    if self.keeping.now().waiting == 0 {
+                    if self.keeping.now().records == 0 {
                         tracing::error!(%error, "the disk takes no records: they wait until it does");
                     }
                     self.again = Some(Instant::now() + AGAIN);
@@ -121,7 +121,7 @@ impl Records {
             }
             self.waiting.pop_front();
         }
-        if self.keeping.now().waiting > 0 {
+        if self.keeping.now().records > 0 {
             tracing::info!("the disk takes records again; none waits any more");
         }
         self.keeping.records(0, 0);

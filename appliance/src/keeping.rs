@@ -34,12 +34,19 @@ struct Inner {
 pub struct State {
     /// The database that was set aside, until someone has said that they know.
     pub set_aside: Option<SetAside>,
-    /// Records that wait for room on the disk, all of them.
-    pub waiting: usize,
-    /// Those of them that are lines of the record of network access.
+    /// Records of lessons and use that wait for room on the disk.
+    pub records: usize,
+    /// Lines of the record of network access that do.
     pub accesses: usize,
     /// Records that are lost, as even the memory for them was full.
     pub lost: u64,
+}
+
+impl State {
+    /// All that waits for room on the disk.
+    pub fn waiting(&self) -> usize {
+        self.records + self.accesses
+    }
 }
 
 impl Keeping {
@@ -56,23 +63,20 @@ impl Keeping {
 
     /// So many records of lessons and use wait, and so many more are lost.
     pub fn records(&self, waiting: usize, lost: u64) {
-        self.tell(lost, |state| state.waiting = waiting + state.accesses);
+        self.tell(lost, |state| state.records = waiting);
     }
 
     /// So many lines of the record of network access wait, and so many more are lost.
     pub fn accesses(&self, waiting: usize, lost: u64) {
-        self.tell(lost, |state| {
-            state.waiting = state.waiting - state.accesses + waiting;
-            state.accesses = waiting;
-        });
+        self.tell(lost, |state| state.accesses = waiting);
     }
 
     fn tell(&self, lost: u64, change: impl FnOnce(&mut State)) {
         self.0.state.send_if_modified(|state| {
-            let before = (state.waiting, state.accesses);
+            let before = (state.records, state.accesses);
             change(state);
             state.lost += lost;
-            lost > 0 || before != (state.waiting, state.accesses)
+            lost > 0 || before != (state.records, state.accesses)
         });
     }
 
@@ -89,10 +93,11 @@ impl Keeping {
 
     /// What teachers and the office are told.
     pub fn view(&self) -> keeping::Keeping {
-        let State { set_aside, waiting, accesses: _, lost: _ } = self.now();
+        let now = self.now();
+        let records_wait = now.waiting() > 0;
         let backups = self.0.backups.display().to_string();
-        let set_aside = set_aside.map(|SetAside { at, files }| keeping::SetAside { at, files, backups });
-        keeping::Keeping { set_aside, records_wait: waiting > 0 }
+        let set_aside = now.set_aside.map(|SetAside { at, files }| keeping::SetAside { at, files, backups });
+        keeping::Keeping { set_aside, records_wait }
     }
 
     /// What the console says of a database that was set aside, with the mend.

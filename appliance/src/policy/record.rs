@@ -110,7 +110,7 @@ mod tests {
         let (mut lines, keeping) = lines();
         (0..300).for_each(|at| lines.take_in(line(at)));
         lines.write(async |_| Err(StoreError::DiskFull)).await;
-        assert_eq!(keeping.now().waiting, 300);
+        assert_eq!(keeping.now().waiting(), 300);
         assert!(lines.due().is_some_and(|due| due > Instant::now()));
         assert!(keeping.view().records_wait);
         lines.write(async |_| panic!("not before it is time")).await;
@@ -123,14 +123,14 @@ mod tests {
                 Ok(())
             })
             .await;
-        assert_eq!((kept.len(), keeping.now().waiting), (TOGETHER, 45));
+        assert_eq!((kept.len(), keeping.now().waiting()), (TOGETHER, 45));
         lines
             .write(async |first| {
                 kept.extend(first);
                 Ok(())
             })
             .await;
-        assert_eq!((lines.due(), keeping.now().waiting), (None, 0));
+        assert_eq!((lines.due(), keeping.now().waiting()), (None, 0));
         assert_eq!(kept, (0..=300).map(line).collect::<Vec<_>>());
         lines.write(async |_| panic!("there is nothing to keep")).await;
     }
@@ -140,18 +140,18 @@ mod tests {
         let (mut lines, keeping) = lines();
         (0..WAITING + 2).for_each(|at| lines.take_in(line(at)));
         lines.write(async |_| Err(StoreError::DiskFull)).await;
-        assert_eq!((keeping.now().waiting, keeping.now().lost), (WAITING, 2));
+        assert_eq!((keeping.now().waiting(), keeping.now().lost), (WAITING, 2));
         // Of two kinds that wait both are told.
         keeping.records(3, 0);
-        assert_eq!(keeping.now().waiting, WAITING + 3);
+        assert_eq!(keeping.now().waiting(), WAITING + 3);
         lines.due = Instant::now();
         lines.write(async |_| Err(StoreError::Closed)).await;
         assert_eq!(
-            keeping.now().waiting,
+            keeping.now().waiting(),
             WAITING + 3 - TOGETHER,
             "what can't be kept at any time makes no others wait"
         );
         keeping.records(0, 0);
-        assert_eq!(keeping.now().waiting, WAITING - TOGETHER);
+        assert_eq!(keeping.now().waiting(), WAITING - TOGETHER);
     }
 }

@@ -186,8 +186,8 @@ pub fn held(target: &Path, now: Millis) -> Result<Held, StoreError> {
 }
 
 /// Restores a backup into `folder`, which must hold no database: the newest one when `source` is a folder of backups,
-/// passing over those dated ahead of `now` if there are others. `key` is the file with the key that the box had. Checks what it restored by opening and counting it. Whoever calls, the
-/// files are of the owner of the folder that they are put in.
+/// passing over those dated ahead of `now` if there are others. `key` is the file with the key that the box had. Checks what
+/// it restored by opening and counting it. Whoever calls, the files are of the owner of the folder that they are put in.
 ///
 /// The empty database with which a box goes on after the old one was damaged makes room: it is set aside with its key.
 /// What the backup says devices were given is not what they have had since, so it is forgotten: all are given orders anew.

@@ -114,7 +114,7 @@ pub async fn metrics(State(state): State<MetricsState>) -> Result<Response, Refu
         (
             "records_waiting",
             "Records that wait for room on the disk",
-            u64::try_from(keeping.waiting).unwrap_or(u64::MAX),
+            u64::try_from(keeping.waiting()).unwrap_or(u64::MAX),
         ),
         (
             "database_set_aside",

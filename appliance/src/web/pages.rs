@@ -105,7 +105,7 @@ pub async fn asset(Path(path): Path<String>) -> Response {
 /// room on the disk does its work and says so.
 pub async fn health(State(state): State<PagesState>) -> (StatusCode, &'static str) {
     match state.health.well().await {
-        true if state.keeping.now().waiting > 0 => (StatusCode::OK, "ok, records wait\n"),
+        true if state.keeping.now().waiting() > 0 => (StatusCode::OK, "ok, records wait\n"),
         true => (StatusCode::OK, "ok\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not well\n"),
     }
